@@ -1,0 +1,1 @@
+"""Split drivers: what connects a guest's frontends to their backends."""

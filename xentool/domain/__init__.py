@@ -1,0 +1,1 @@
+"""What a domain is made of: config, kernel image, layout, page tables, builder."""

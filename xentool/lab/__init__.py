@@ -1,0 +1,1 @@
+"""Real Xen under QEMU, for people and CI without a Xen host."""

@@ -1,0 +1,1 @@
+"""The mock host: a background process that plays a machine with Xen on it."""

@@ -1,0 +1,1 @@
+"""XenStore: a codec without I/O, the client, the server."""

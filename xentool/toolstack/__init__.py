@@ -1,0 +1,1 @@
+"""The port that commands call, and those who can carry it out."""

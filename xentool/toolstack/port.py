@@ -1,0 +1,78 @@
+"""The toolstack port: what commands need, in the words of a sysadmin.
+
+A toolstack carries out create, list, destroy and the rest on one host. What
+one of them made, all of them (and xl, and virsh) can list and stop, because
+they share the store, the domain's userdata and the rules, never private state.
+
+Every method raises `xentool.errors.XentoolError` and nothing else on purpose.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.plan import Plan
+    from xentool.toolstack.views import DomainView, HostView
+    from xentool.units import DomId
+
+
+class Toolstack(Protocol):
+    """Something that can carry out xentool's commands on a host."""
+
+    @property
+    def name(self) -> str:
+        """``"native"``, ``"libxl"`` or ``"libvirt"``."""
+
+    def resolve(self, name_or_domid: str) -> DomId:
+        """The domain of that name or number.
+
+        Like xl, a string of digits is a domid. A name is matched against running
+        domains only, never against what a dead domain left in the store.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+
+    def domains(self) -> Sequence[DomainView]:
+        """All domains, by domid, Domain-0 first."""
+
+    def domain(self, domid: DomId) -> DomainView: ...
+
+    def plan(self, config: DomainConfig) -> Plan:
+        """What `create` would do: pure arithmetic on the config, the kernel and the ramdisk."""
+
+    def create(
+        self, config: DomainConfig, *, paused: bool = False, progress: Callable[[str], None] | None = None
+    ) -> DomId:
+        """Build the domain and start it, unless `paused`. Either it is whole afterwards, or nothing is left.
+
+        `progress` is told each step's name as it begins.
+        """
+
+    def destroy(self, domid: DomId) -> None: ...
+
+    def pause(self, domid: DomId) -> None: ...
+
+    def unpause(self, domid: DomId) -> None: ...
+
+    def shutdown(self, domid: DomId) -> None:
+        """Ask the guest to power off; returns when it was asked."""
+
+    def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
+        """Wait until the domain is gone or has shut down; then carry out its on_poweroff action.
+
+        Raises:
+            TimedOutError: it still runs after `timeout_seconds`.
+        """
+
+    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
+        """The path of the terminal (a pty) that carries the domain's PV console."""
+
+    def config_of(self, domid: DomId) -> dict[str, object]:
+        """The domain's config as libxl's JSON has it (``list -l``)."""
+
+    def host(self) -> HostView: ...
