@@ -113,6 +113,12 @@ class Frozen:
         return type(self)(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
 
+def set_slots(value: Frozen, values: dict[str, object]) -> None:
+    """Give each slot of a `Frozen` its value, by name; for `__init__` alone."""
+    for name in value.__slots__:
+        object.__setattr__(value, name, values[name])
+
+
 class Source(Frozen):
     """Where a config came from.
 
@@ -216,9 +222,3 @@ class DomainConfig(Frozen):
         if max_vcpus is None:
             max_vcpus = vcpus
         set_slots(self, locals())
-
-
-def set_slots(value: Frozen, values: dict[str, object]) -> None:
-    """Give each slot of a `Frozen` its value, by name; for `__init__` alone."""
-    for name in value.__slots__:
-        object.__setattr__(value, name, values[name])
