@@ -1,0 +1,188 @@
+"""What a client may do with a node, and the steps that requests are made of.
+
+A *view* is where a request reads and writes: the tree, or a transaction. The
+order in which it is read matters: what a transaction has looked at is what it
+can conflict over, and the order of its first looks is that of its events.
+
+Source: tools/xenstore/xenstored_core.c (4.17).
+"""
+
+from __future__ import annotations
+
+from xentool.store.paths import child_of, is_node_name, leaf_of, parent_of
+from xentool.store.permissions import OWNER, READ, REVOKED, WRITE, Permission
+from xentool.store.refusal import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from xentool.store.connection import Connection
+    from xentool.store.transactions import Transaction
+    from xentool.store.tree import Node, Permissions, Tree
+
+    View: TypeAlias = Tree | Transaction
+
+ALL = READ | WRITE | OWNER
+
+
+def rights(connection: Connection, permissions: Permissions, generation: int) -> int:
+    """What `connection` may do with a node of `generation` that has `permissions`: READ, WRITE, OWNER."""
+    if connection.privileged:
+        return ALL
+    owner = permissions[0]
+    domid = connection.domid
+    target = connection.target
+    if owner.domid in (domid, target):
+        return ALL
+    if len(permissions) > 1:
+        granted = connection.server.domains.granted
+        for entry in permissions[1:]:
+            if (
+                entry.domid in (domid, target)
+                and not entry.bits & REVOKED
+                and granted(entry.domid, generation)
+            ):
+                return entry.bits & (READ | WRITE)
+    return owner.bits & (READ | WRITE)
+
+
+def may_read(connection: Connection, node: Node) -> bool:
+    return connection.privileged or bool(rights(connection, node.permissions, node.generation) & READ)
+
+
+def may_see_special(connection: Connection, permissions: Permissions) -> bool:
+    """Whether the permissions of a special path let `connection` be told of it."""
+    return connection.privileged or bool(
+        rights(connection, permissions, connection.server.tree.generation) & READ
+    )
+
+
+def get_node(connection: Connection, view: View, path: bytes, need: int) -> Node:
+    """The node at `path`, if `connection` may do with it what it needs.
+
+    Raises:
+        Refused: EINVAL, no such name can be; ENOENT; EACCES, also instead of ENOENT where the client
+            may not know what is there.
+    """
+    tree_nodes = connection.server.tree.nodes
+    if path not in tree_nodes and not is_node_name(path, connection.server.quota.path_max):
+        raise Refused("EINVAL")
+    node = view.read(path)
+    if node is not None:
+        if connection.privileged or rights(connection, node.permissions, node.generation) & need == need:
+            return node
+        word = "EACCES"
+    else:
+        word = "ENOENT"
+    above = path
+    while True:
+        above = parent_of(above)
+        parent = view.read(above)
+        if parent is not None or above == b"/":
+            break
+    if parent is None or not rights(connection, parent.permissions, parent.generation) & need:
+        word = "EACCES"
+    raise Refused(word)
+
+
+def create(connection: Connection, view: View, path: bytes, value: bytes) -> tuple[Node, Node]:
+    """Make the node at `path`, which is not there, and those above it that are missing; it and its parent.
+
+    Raises:
+        Refused: ENOSPC, EIO: a quota is reached. Nothing was made then (or the transaction is lost).
+    """
+    server = connection.server
+    missing = [path]
+    above = parent_of(path)
+    while (parent := view.read(above)) is None:
+        if above == b"/":
+            raise Refused("ENOENT")
+        missing.append(above)
+        above = parent_of(above)
+    permissions = server.domains.live(parent.permissions, parent.generation)
+    if not connection.privileged:
+        permissions = (Permission(connection.domid, permissions[0].bits), *permissions[1:])
+    view.note_creation()
+    owner = permissions[0].domid
+    made: list[tuple[bytes, Node]] = []
+    try:
+        children = b""
+        for name in missing:
+            if not connection.privileged and _owned(connection) >= server.quota.nodes:
+                raise Refused("ENOSPC")
+            node = view.put(connection, name, value if name is path else b"", permissions, children)
+            made.append((name, node))
+            view.count(owner, 1)
+            children = leaf_of(name) + b"\0"
+        made.append((above, rewrite(connection, view, above, parent, children=parent.children + children)))
+    except Refused:
+        for name, _ in made:
+            view.drop(name)
+            view.count(owner, -1)
+        view.lose()
+        raise
+    return made[0][1], made[1][1]
+
+
+def _owned(connection: Connection) -> int:
+    return connection.domain.nodes if connection.domain is not None else 0
+
+
+def rewrite(
+    connection: Connection | None,
+    view: View,
+    path: bytes,
+    node: Node,
+    *,
+    value: bytes | None = None,
+    children: bytes | None = None,
+    checked: bool = True,
+) -> Node:
+    """Put `node` back with another value or other children.
+
+    Raises:
+        Refused: a quota is reached; a transaction is lost then.
+    """
+    try:
+        return view.put(
+            connection,
+            path,
+            node.value if value is None else value,
+            view.domains.live(node.permissions, node.generation),
+            node.children if children is None else children,
+            checked=checked,
+        )
+    except Refused:
+        view.lose()
+        raise
+
+
+def below(view: View, path: bytes) -> list[tuple[bytes, Node, Node | None]]:
+    """What goes with the node at `path`, which is there: it and all below it, children first.
+
+    Each as (path, node, its parent unless that stays). Nothing is changed yet.
+
+    Raises:
+        Refused: EIO, a transaction has looked at too many nodes; it is lost.
+    """
+    order: list[tuple[bytes, Node, Node | None]] = []
+    root = view.read(path)
+    if root is None:
+        raise Refused("ENOENT")
+    stack: list[tuple[bytes, Node, Node | None, bool]] = [(path, root, None, False)]
+    try:
+        while stack:
+            name, node, parent, opened = stack.pop()
+            if opened or not node.children:
+                order.append((name, node, parent))
+                continue
+            stack.append((name, node, parent, True))
+            for leaf in reversed(node.names()):
+                name_below = child_of(name, leaf)
+                child = view.read(name_below)
+                if child is not None:
+                    stack.append((name_below, child, node, False))
+    except Refused:
+        raise Refused("EIO") from None
+    return order

@@ -1,0 +1,288 @@
+"""One client of the server: what it has sent, what it is to be sent, what it holds.
+
+A connection does no I/O. Bytes that came go into `feed`; bytes to go come from
+`take`. What carries them is a socket, a guest's ring, or a client in the same
+process. Sockets, and connections of dom0, are privileged; a guest's connection
+is its domain's, and bounded: while too many of its replies (or of the events
+that its writes caused) wait to be taken, or while it holds too much memory, its
+further requests wait as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from xentool.abi.xs_wire import XS_ERROR, XS_WATCH_EVENT, XSD_ERRORS
+from xentool.store.codec import HEADER, PAYLOAD_MAX, Decoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from xentool.store.codec import Message
+    from xentool.store.domains import Domain
+    from xentool.store.server import Server
+    from xentool.store.transactions import Transaction
+    from xentool.store.watches import Watch
+
+_pack = HEADER.pack
+_HEADER_BYTES: Final = HEADER.size
+_SMALL_REPLY_BYTES: Final = 16
+"""xenstored's DEFAULT_BUFFER_SIZE: replies up to here are sent however much memory a domain uses."""
+_ERRORS: Final = {word: word.encode() + b"\0" for word in XSD_ERRORS}
+
+
+class Cause:
+    """An unprivileged domain's request: outstanding until its reply and all events it caused were taken."""
+
+    __slots__ = ("domain", "events", "replied")
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.events = 0
+        self.replied = False
+
+
+class Outgoing:
+    """A message that waits to be taken. `event` is a watch event's payload, else empty."""
+
+    __slots__ = ("cause", "deadline", "event", "frame")
+
+    def __init__(self, frame: bytes, cause: Cause | None, event: bytes, deadline: float) -> None:
+        self.frame = frame
+        self.cause = cause
+        self.event = event
+        self.deadline = deadline
+
+
+class Connection:
+    """A client. `domain` is None for a socket, and for dom0 in this process: that has all rights.
+
+    `on_output` is called when something is to be taken, after nothing was.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_inbox",
+        "_message",
+        "_out",
+        "_queued_bytes",
+        "_sent",
+        "_waiting_events",
+        "base",
+        "cause",
+        "closed",
+        "domain",
+        "domid",
+        "failed",
+        "next_transaction",
+        "on_output",
+        "privileged",
+        "serial",
+        "server",
+        "target",
+        "transactions",
+        "watches",
+    )
+
+    def __init__(self, server: Server, domain: Domain | None, serial: int) -> None:
+        self.server = server
+        self.domain = domain
+        self.domid = domain.domid if domain else 0
+        self.privileged = domain is None
+        self.base = domain.path if domain else b"/local/domain/0"
+        self.serial = serial
+        self.target = -1
+        self.transactions: dict[int, Transaction] = {}
+        self.next_transaction = 1
+        self.watches: dict[tuple[bytes, bytes], Watch] = {}
+        self.on_output: Callable[[Connection], None] | None = None
+        self.closed = False
+        self.failed = ""
+        self.cause: Cause | None = None
+        self._decoder = Decoder()
+        self._inbox: deque[Message] = deque()
+        self._message: Message = (0, 0, 0, b"")
+        self._out: deque[Outgoing] = deque()
+        self._sent = 0
+        self._queued_bytes = 0
+        self._waiting_events: dict[bytes, int] = {}
+
+    # -- in ----------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that the client sent. What is complete is carried out, as far as its limits allow."""
+        if self.closed or self.failed:
+            return
+        self._inbox.extend(self._decoder.feed(data))
+        self.run()
+
+    def run(self) -> None:
+        """Carry out what waits, as far as the client's limits allow."""
+        inbox = self._inbox
+        handle = self.server.handle_message
+        domain = self.domain
+        while inbox and (domain is None or self.may_ask()):
+            self._message = message = inbox.popleft()
+            if domain is not None:
+                self.cause = Cause(domain)
+            handle(self, message)
+            self.cause = None
+        if self._decoder.broken and not inbox and not self.failed:
+            # The stream makes no sense any more. The client is ignored; its domain lives on.
+            self.failed = self._decoder.broken
+            self.reset()
+
+    def may_ask(self) -> bool:
+        """Whether a request of this client would be carried out now. A ring is not read while not."""
+        if self.closed or self.failed:
+            return False
+        domain = self.domain
+        return domain is None or (
+            domain.outstanding < self.server.quota.outstanding and not self.server.domains.over_memory(domain)
+        )
+
+    # -- out ---------------------------------------------------------------
+
+    def reply(self, payload: bytes) -> None:
+        """Answer the request that is being carried out."""
+        kind, req_id, tx_id, _ = self._message
+        length = len(payload)
+        if length > PAYLOAD_MAX:
+            self.refuse("E2BIG")
+            return
+        if self.domain is None:
+            self._queue(Outgoing(_pack(kind, req_id, tx_id, length) + payload, None, b"", 0.0))
+            return
+        charged = self.server.domains.charge(
+            self.domid, length + _HEADER_BYTES, checked=length > _SMALL_REPLY_BYTES
+        )
+        if not charged:
+            self.refuse("ENOMEM")
+            return
+        self.domain.outstanding += 1
+        self._queue(Outgoing(_pack(kind, req_id, tx_id, length) + payload, self.cause, b"", 0.0))
+
+    def refuse(self, word: str) -> None:
+        """Answer it with an error."""
+        _, req_id, tx_id, payload = self._message
+        self._message = (XS_ERROR, req_id, tx_id, payload)
+        self.reply(_ERRORS[word])
+
+    def send_event(self, path: bytes, token: bytes, cause: Cause | None) -> None:
+        """Tell of a change, unless the very same event waits to be taken already."""
+        payload = path + b"\0" + token + b"\0"
+        if len(payload) > PAYLOAD_MAX or (path[:1] != b"@" and payload in self._waiting_events):
+            return
+        if self.domain is not None and not self.server.domains.charge(
+            self.domid, len(payload) + _HEADER_BYTES, checked=True
+        ):
+            return
+        if cause is not None:
+            cause.events += 1
+        self._waiting_events[payload] = self._waiting_events.get(payload, 0) + 1
+        deadline = 0.0 if self.privileged else self.server.clock() + self.server.quota.event_seconds
+        self._queue(Outgoing(_pack(XS_WATCH_EVENT, 0, 0, len(payload)) + payload, cause, payload, deadline))
+
+    def _queue(self, outgoing: Outgoing) -> None:
+        first = not self._out
+        self._out.append(outgoing)
+        self._queued_bytes += len(outgoing.frame)
+        if first and self.on_output is not None:
+            self.on_output(self)
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait to be taken."""
+        return self._queued_bytes - self._sent
+
+    def take(self, limit_bytes: int) -> bytes:
+        """Up to `limit_bytes` of what is to be sent; what is taken counts as sent."""
+        out = self._out
+        parts: list[bytes] = []
+        while out and limit_bytes > 0:
+            frame = out[0].frame
+            part = (
+                frame[self._sent : self._sent + limit_bytes]
+                if self._sent or len(frame) > limit_bytes
+                else frame
+            )
+            parts.append(part)
+            limit_bytes -= len(part)
+            if self._sent + len(part) < len(frame):
+                self._sent += len(part)
+                break
+            self._sent = 0
+            self._account(out.popleft())
+        if self._inbox and parts:
+            self.run()
+        return b"".join(parts)
+
+    def _account(self, outgoing: Outgoing) -> None:
+        """A message has left the queue: sent, or dropped."""
+        self._queued_bytes -= len(outgoing.frame)
+        if outgoing.event:
+            left = self._waiting_events[outgoing.event] - 1
+            if left:
+                self._waiting_events[outgoing.event] = left
+            else:
+                del self._waiting_events[outgoing.event]
+        if self.domain is not None:
+            self.server.domains.charge(self.domid, -len(outgoing.frame), checked=False)
+        cause = outgoing.cause
+        if cause is None:
+            return
+        if outgoing.event:
+            cause.events -= 1
+        else:
+            cause.replied = True
+        if cause.replied and not cause.events:
+            cause.domain.outstanding -= 1
+            if cause.domain is not self.domain and cause.domain.connection is not None:
+                cause.domain.connection.run()
+
+    def expire_events(self, now: float) -> float:
+        """Drop events that have waited too long; when the next one will have (0: none waits)."""
+        if self.privileged:
+            return 0.0
+        kept: deque[Outgoing] = deque()
+        following = 0.0
+        for at, outgoing in enumerate(self._out):
+            begun = at == 0 and self._sent
+            if outgoing.event and outgoing.deadline <= now and not begun:
+                self._account(outgoing)
+                continue
+            if outgoing.event and not begun:
+                following = min(following or outgoing.deadline, outgoing.deadline)
+            kept.append(outgoing)
+        self._out = kept
+        return following
+
+    # -- ends ----------------------------------------------------------------
+
+    def end_transactions(self) -> None:
+        transactions, self.transactions = self.transactions, {}
+        for transaction in transactions.values():
+            transaction.close()
+
+    def end_watches(self) -> None:
+        for watch in list(self.watches.values()):
+            self.server.watches.remove(watch)
+
+    def reset(self) -> None:
+        """As new: no watches, no transactions, nothing read in part, nothing to send."""
+        self.end_watches()
+        self.end_transactions()
+        self._decoder = Decoder()
+        self._inbox.clear()
+        while self._out:
+            self._account(self._out.popleft())
+        self._sent = 0
+
+    def close(self) -> None:
+        """The client is gone. A domain's connection ends with `Server.release` instead."""
+        if not self.closed:
+            self.closed = True
+            self.reset()
+            self.server.connections.pop(self.serial, None)

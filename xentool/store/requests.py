@@ -1,0 +1,392 @@
+"""The operations of the protocol, one function each.
+
+A handler gets the connection that asks, the view that it asks about (the tree,
+or one of its transactions) and the payload; what it returns is the reply's
+payload. Events that it causes are queued before the reply, except WATCH's first.
+
+Source: docs/misc/xenstore.txt; tools/xenstore/ (4.17).
+"""
+
+from __future__ import annotations
+
+from xentool.abi import xs_wire
+from xentool.store import access
+from xentool.store.codec import PAYLOAD_MAX
+from xentool.store.control import control
+from xentool.store.domains import as_text
+from xentool.store.paths import is_node_name, leaf_of, parent_of
+from xentool.store.permissions import OWNER, READ, REVOKED, WRITE, Permission
+from xentool.store.refusal import Refused, leading_number, to_domid
+from xentool.store.transactions import Transaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from xentool.store.access import View
+    from xentool.store.connection import Connection
+    from xentool.store.domains import Domain
+    from xentool.store.server import Server
+    from xentool.store.tree import Node, Permissions
+
+    Handler = Callable[[Connection, View, bytes], bytes | None]
+
+_OK = b"OK\0"
+_BITS: Final = {ord("n"): 0, ord("r"): READ, ord("w"): WRITE, ord("b"): READ | WRITE}
+
+
+def _one_string(payload: bytes) -> bytes:
+    """The payload's one string; nothing may follow it."""
+    end = payload.find(b"\0")
+    if end < 0 or end != len(payload) - 1:
+        raise Refused("EINVAL")
+    return payload[:end]
+
+
+def _terminated(payload: bytes) -> list[bytes]:
+    """The NUL-terminated strings; an unterminated rest does not count."""
+    return payload.split(b"\0")[:-1]
+
+
+def _absolute(connection: Connection, path: bytes) -> bytes:
+    if path[:1] in (b"/", b"@", b""):
+        return path
+    return connection.base + b"/" + path
+
+
+def _node_for(connection: Connection, view: View, payload: bytes, need: int) -> Node:
+    return access.get_node(connection, view, _absolute(connection, _one_string(payload)), need)
+
+
+def _changed(
+    connection: Connection,
+    view: View,
+    path: bytes,
+    node: Node,
+    parent: Node | None = None,
+    before: Node | None = None,
+) -> None:
+    """Tell who watches, now or when the transaction is committed."""
+    if isinstance(view, Transaction):
+        view.will_fire(path, exact=False)
+    else:
+        connection.server.watches.fire(connection.cause, path, node, parent, before=before)
+
+
+def do_read(connection: Connection, view: View, payload: bytes) -> bytes:
+    return _node_for(connection, view, payload, READ).value
+
+
+def do_directory(connection: Connection, view: View, payload: bytes) -> bytes:
+    return _node_for(connection, view, payload, READ).children
+
+
+def do_directory_part(connection: Connection, view: View, payload: bytes) -> bytes:
+    parts = _terminated(payload)
+    if len(parts) != 2:
+        raise Refused("EINVAL")
+    node = access.get_node(connection, view, _absolute(connection, parts[0]), READ)
+    generation = b"%d\0" % node.generation
+    offset = leading_number(parts[1])[0]
+    children = node.children
+    if offset < 0 or offset >= len(children):
+        return generation + b"\0"
+    # One byte stays free for the empty name that marks the end.
+    room = PAYLOAD_MAX - len(generation) - 1
+    if len(children) - offset <= room:
+        return generation + children[offset:] + b"\0"
+    return generation + children[offset : children.rfind(b"\0", offset, offset + room) + 1]
+
+
+def do_get_perms(connection: Connection, view: View, payload: bytes) -> bytes:
+    return as_text(_node_for(connection, view, payload, READ).permissions)
+
+
+def do_write(connection: Connection, view: View, payload: bytes) -> bytes:
+    end = payload.find(b"\0")
+    if end < 0:
+        raise Refused("EINVAL")
+    path = _absolute(connection, payload[:end])
+    value = payload[end + 1 :]
+    parent = None
+    try:
+        node = access.get_node(connection, view, path, WRITE)
+    except Refused as refusal:
+        if refusal.word != "ENOENT":
+            raise
+        node, parent = access.create(connection, view, path, value)
+    else:
+        node = access.rewrite(connection, view, path, node, value=value)
+    _changed(connection, view, path, node, parent)
+    return _OK
+
+
+def do_mkdir(connection: Connection, view: View, payload: bytes) -> bytes:
+    path = _absolute(connection, _one_string(payload))
+    try:
+        access.get_node(connection, view, path, WRITE)
+    except Refused as refusal:
+        if refusal.word != "ENOENT":
+            raise
+        node, parent = access.create(connection, view, path, b"")
+        _changed(connection, view, path, node, parent)
+    return _OK
+
+
+def do_rm(connection: Connection, view: View, payload: bytes) -> bytes:
+    path = _absolute(connection, _one_string(payload))
+    try:
+        access.get_node(connection, view, path, WRITE)
+    except Refused as refusal:
+        if refusal.word != "ENOENT" or view.read(parent_of(path)) is None:
+            raise
+        return _OK
+    if path == b"/":
+        raise Refused("EINVAL")
+    remove_tree(connection, connection.server, view, path)
+    return _OK
+
+
+def remove_tree(connection: Connection | None, server: Server, view: View, path: bytes) -> None:
+    """Remove the node at `path` and all below it, and tell who watches any of them."""
+    above = parent_of(path)
+    parent = view.read(above)
+    if parent is None:
+        raise Refused("EINVAL")
+    for name, node, its_parent in access.below(view, path):
+        view.drop(name)
+        if isinstance(view, Transaction):
+            view.will_fire(name, exact=name != path)
+        else:
+            cause = connection.cause if connection is not None else None
+            server.watches.fire(cause, name, node, its_parent, exact=name != path)
+        view.count(node.owner, -1)
+    access.rewrite(connection, view, above, parent, children=parent.without(leaf_of(path)), checked=False)
+
+
+def _parse_permissions(texts: list[bytes]) -> Permissions:
+    permissions = []
+    for text in texts:
+        bits = _BITS.get(text[0]) if text else None
+        domid, rest = leading_number(text[1:], 0)
+        if bits is None or rest or len(text) < 2:
+            raise Refused("EINVAL")
+        permissions.append(Permission(domid & 0xFFFFFFFF, bits))
+    return tuple(permissions)
+
+
+def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
+    server = connection.server
+    path, *texts = _terminated(payload) or [b""]
+    if not texts:
+        raise Refused("EINVAL")
+    if not connection.privileged and len(texts) > server.quota.permissions:
+        raise Refused("ENOSPC")
+    permissions = server.domains.admit(_parse_permissions(texts))
+    if permissions[0].bits & REVOKED:
+        raise Refused("ENOENT")
+    if path[:1] == b"@":
+        now = server.special.get(path)
+        if now is None:
+            raise Refused("EINVAL")
+        if access.rights(connection, now, server.tree.generation) & (WRITE | OWNER) != WRITE | OWNER:
+            raise Refused("EACCES")
+        server.special[path] = permissions
+        return _OK
+    path = _absolute(connection, path)
+    node = access.get_node(connection, view, path, WRITE | OWNER)
+    if not connection.privileged and permissions[0].domid != node.owner:
+        raise Refused("EPERM")
+    view.count(node.owner, -1)
+    view.count(permissions[0].domid, 1)
+    try:
+        changed = view.put(connection, path, node.value, permissions, node.children)
+    except Refused:
+        view.count(permissions[0].domid, -1)
+        view.count(node.owner, 1)
+        view.lose()
+        raise
+    _changed(connection, view, path, changed, before=node)
+    return _OK
+
+
+def _watch_path(connection: Connection, path: bytes) -> bytes:
+    if path[:1] == b"@":
+        if len(path) > xs_wire.XENSTORE_REL_PATH_MAX:
+            raise Refused("EINVAL")
+        return path
+    path = _absolute(connection, path)
+    if not is_node_name(path, connection.server.quota.path_max):
+        raise Refused("EINVAL")
+    return path
+
+
+def do_watch(connection: Connection, _view: View, payload: bytes) -> None:
+    parts = _terminated(payload)
+    if len(parts) != 2:
+        raise Refused("EINVAL")
+    given, token = parts
+    path = _watch_path(connection, given)
+    if (path, token) in connection.watches:
+        raise Refused("EEXIST")
+    server = connection.server
+    domain = connection.domain
+    if domain is not None:
+        if domain.watches > server.quota.watches:
+            raise Refused("E2BIG")
+        if not server.domains.charge(domain.domid, len(path) + len(token), checked=True):
+            raise Refused("ENOMEM")
+    stripped = 0 if given[:1] in (b"/", b"@") else len(connection.base)
+    watch = server.watches.add(connection, path, token, stripped)
+    connection.reply(_OK)
+    # The first event comes at once, whatever is there or may be seen: who sets a
+    # watch looks after that.
+    connection.send_event(watch.seen_as(path), token, None)
+
+
+def do_unwatch(connection: Connection, _view: View, payload: bytes) -> bytes:
+    parts = _terminated(payload)
+    if len(parts) != 2:
+        raise Refused("EINVAL")
+    watch = connection.watches.get((_absolute(connection, parts[0]), parts[1]))
+    if watch is None:
+        raise Refused("ENOENT")
+    connection.server.watches.remove(watch)
+    return _OK
+
+
+def do_reset_watches(connection: Connection, _view: View, _payload: bytes) -> bytes:
+    connection.end_watches()
+    connection.end_transactions()
+    return _OK
+
+
+def do_transaction_start(connection: Connection, view: View, _payload: bytes) -> bytes:
+    if isinstance(view, Transaction):
+        raise Refused("EBUSY")
+    transactions = connection.transactions
+    if not connection.privileged and len(transactions) > connection.server.quota.transactions:
+        raise Refused("ENOSPC")
+    tx_id = connection.next_transaction
+    while tx_id == 0 or tx_id in transactions:
+        tx_id = (tx_id + 1) & 0xFFFFFFFF
+    connection.next_transaction = (tx_id + 1) & 0xFFFFFFFF
+    transactions[tx_id] = Transaction(connection)
+    return b"%d\0" % tx_id
+
+
+def do_transaction_end(connection: Connection, view: View, payload: bytes) -> bytes:
+    word = _one_string(payload)
+    if word not in (b"T", b"F"):
+        raise Refused("EINVAL")
+    if not isinstance(view, Transaction):
+        raise Refused("ENOENT")
+    tx_id = next(number for number, transaction in connection.transactions.items() if transaction is view)
+    del connection.transactions[tx_id]
+    try:
+        if word == b"T":
+            view.commit()
+    finally:
+        view.close()
+    return _OK
+
+
+def do_introduce(connection: Connection, _view: View, payload: bytes) -> bytes:
+    parts = _terminated(payload)
+    if len(parts) < 3:
+        raise Refused("EINVAL")
+    port = leading_number(parts[2])[0]
+    if port <= 0:
+        raise Refused("EINVAL")
+    connection.server.introduce(to_domid(parts[0]), leading_number(parts[1])[0], port)
+    return _OK
+
+
+def _introduced(connection: Connection, domid: int) -> Domain:
+    domain = connection.server.domains.find(domid)
+    if domain is None or not domain.introduced:
+        raise Refused("ENOENT")
+    if domain.connection is None:
+        raise Refused("EINVAL")
+    return domain
+
+
+def _guest(connection: Connection, payload: bytes) -> Domain:
+    domid = to_domid(_one_string(payload))
+    if not domid:
+        raise Refused("EINVAL")
+    return _introduced(connection, domid)
+
+
+def do_release(connection: Connection, _view: View, payload: bytes) -> bytes:
+    connection.server.release(_guest(connection, payload).domid)
+    return _OK
+
+
+def do_resume(connection: Connection, _view: View, payload: bytes) -> bytes:
+    _guest(connection, payload).shut_down = False
+    return _OK
+
+
+def do_set_target(connection: Connection, _view: View, payload: bytes) -> bytes:
+    parts = _terminated(payload)
+    if len(parts) < 2:
+        raise Refused("EINVAL")
+    domain = _introduced(connection, to_domid(parts[0]))
+    target = _introduced(connection, to_domid(parts[1]))
+    if domain.connection is not None:
+        domain.connection.target = target.domid
+    return _OK
+
+
+def do_get_domain_path(_connection: Connection, _view: View, payload: bytes) -> bytes:
+    return b"/local/domain/%d\0" % to_domid(_one_string(payload))
+
+
+def do_is_domain_introduced(connection: Connection, _view: View, payload: bytes) -> bytes:
+    domid = to_domid(_one_string(payload))
+    domain = connection.server.domains.find(domid)
+    introduced = domid == 0x7FF0 or (domain is not None and domain.introduced)
+    return b"T\0" if introduced else b"F\0"
+
+
+def do_control(connection: Connection, _view: View, payload: bytes) -> bytes:
+    words = _terminated(payload)
+    if not words:
+        raise Refused("EINVAL")
+    return control(connection.server, words)
+
+
+def _unknown(_connection: Connection, _view: View, _payload: bytes) -> bytes:
+    raise Refused("ENOSYS")
+
+
+PRIVILEGED: Final = 1
+NO_TRANSACTION: Final = 2
+"""What is asked of who asks; and that the request's transaction does not matter."""
+
+UNKNOWN: Final = (_unknown, NO_TRANSACTION)
+
+HANDLERS: Final[dict[int, tuple[Handler, int]]] = {
+    xs_wire.XS_CONTROL: (do_control, PRIVILEGED),
+    xs_wire.XS_DIRECTORY: (do_directory, 0),
+    xs_wire.XS_READ: (do_read, 0),
+    xs_wire.XS_GET_PERMS: (do_get_perms, 0),
+    xs_wire.XS_WATCH: (do_watch, NO_TRANSACTION),
+    xs_wire.XS_UNWATCH: (do_unwatch, NO_TRANSACTION),
+    xs_wire.XS_TRANSACTION_START: (do_transaction_start, 0),
+    xs_wire.XS_TRANSACTION_END: (do_transaction_end, 0),
+    xs_wire.XS_INTRODUCE: (do_introduce, PRIVILEGED),
+    xs_wire.XS_RELEASE: (do_release, PRIVILEGED),
+    xs_wire.XS_GET_DOMAIN_PATH: (do_get_domain_path, 0),
+    xs_wire.XS_WRITE: (do_write, 0),
+    xs_wire.XS_MKDIR: (do_mkdir, 0),
+    xs_wire.XS_RM: (do_rm, 0),
+    xs_wire.XS_SET_PERMS: (do_set_perms, 0),
+    xs_wire.XS_IS_DOMAIN_INTRODUCED: (do_is_domain_introduced, PRIVILEGED),
+    xs_wire.XS_RESUME: (do_resume, PRIVILEGED),
+    xs_wire.XS_SET_TARGET: (do_set_target, PRIVILEGED),
+    xs_wire.XS_RESET_WATCHES: (do_reset_watches, 0),
+    xs_wire.XS_DIRECTORY_PART: (do_directory_part, 0),
+}

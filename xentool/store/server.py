@@ -1,0 +1,198 @@
+"""The XenStore server, without I/O: what xenstored does with the bytes that reach it.
+
+    server = Server(host)
+    connection = server.connect()             # as a socket: with dom0's rights
+    connection.feed(request bytes)
+    reply_bytes = connection.take(65536)
+
+`SocketServer` (`xentool.store.serve`) puts a Unix socket around it,
+`LocalTransport` (`xentool.store.local`) a `StoreClient` in the same process. Its
+host is told of INTRODUCE and RELEASE, and says which domains there are. It is
+for one thread.
+
+The semantics are C xenstored's of Xen 4.17, its limits and its words for errors
+included.
+
+Source: docs/misc/xenstore.txt; tools/xenstore/ (4.17).
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+
+from xentool.store import requests
+from xentool.store.connection import Connection
+from xentool.store.domains import DOMID_SELF, Domain, Domains, StoreHost, without_domain
+from xentool.store.permissions import Permission
+from xentool.store.quota import Quota
+from xentool.store.refusal import Refused
+from xentool.store.tree import Tree
+from xentool.store.watches import Watches
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.store.codec import Message
+    from xentool.store.tree import Permissions
+
+_DOM0_ONLY: Permissions = (Permission(0),)
+
+
+class Server:
+    """A store with its clients. `host` knows the domains, `clock` the time (seconds)."""
+
+    def __init__(self, host: StoreHost | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.host = host or StoreHost()
+        self.clock = clock
+        self.quota = Quota()
+        self.domains = Domains(self.host, self.quota, self._tick)
+        self.tree = Tree(self.domains, self.quota)
+        self.watches = Watches(self)
+        self.connections: dict[int, Connection] = {}
+        self.special: dict[bytes, Permissions] = {
+            b"@introduceDomain": _DOM0_ONLY,
+            b"@releaseDomain": _DOM0_ONLY,
+        }
+        self.log: Callable[[str], None] = lambda _line: None
+        self.tracing = False
+        self._serial = 0
+        dom0 = self.domains.add(0)
+        dom0.introduced = True
+        dom0.nodes = 3
+        for path, children in ((b"/", b"tool\0"), (b"/tool", b"xenstored\0"), (b"/tool/xenstored", b"")):
+            self.tree.put(None, path, b"", _DOM0_ONLY, children)
+
+    def _tick(self) -> int:
+        return self.tree.next_generation()
+
+    # -- clients ---------------------------------------------------------------
+
+    def connect(self, domid: int = 0) -> Connection:
+        """A connection in this process: dom0's is new each time, a guest's is its domain's one.
+
+        A guest that was not introduced is, without the host: it has no ring.
+        """
+        if not domid:
+            return self._new_connection(None)
+        domain = self.domains.find(domid)
+        if domain is not None and domain.connection is not None:
+            return domain.connection
+        domain = self.domains.add(domid)
+        return self._introduce(domain, self._new_connection(domain))
+
+    def _new_connection(self, domain: Domain | None) -> Connection:
+        self._serial += 1
+        connection = self.connections[self._serial] = Connection(self, domain, self._serial)
+        return connection
+
+    def handle_message(self, connection: Connection, message: Message) -> None:
+        """Carry out one request. Its answer, and events, are queued on connections."""
+        kind, _, tx_id, payload = message
+        try:
+            handler, flags = requests.HANDLERS.get(kind, requests.UNKNOWN)
+            if flags and flags & requests.PRIVILEGED and not connection.privileged:
+                raise Refused("EACCES")
+            if tx_id and not flags & requests.NO_TRANSACTION:
+                transaction = connection.transactions.get(tx_id)
+                if transaction is None:
+                    raise Refused("ENOENT")
+                reply = handler(connection, transaction, payload)
+            else:
+                reply = handler(connection, self.tree, payload)
+        except Refused as refusal:
+            connection.refuse(refusal.word)
+            return
+        if reply is not None:
+            connection.reply(reply)
+
+    # -- domains -----------------------------------------------------------------
+
+    def introduce(self, domid: int, gfn: int, port: int) -> Connection:
+        """What INTRODUCE does; the domain's connection.
+
+        Raises:
+            Refused: the host cannot connect it.
+        """
+        if not 0 < domid < DOMID_SELF:
+            raise Refused("EINVAL")
+        domain = self.domains.add(domid)
+        connection = domain.connection or self._new_connection(domain)
+        try:
+            self.host.introduce(domid, gfn, port, connection)
+        except OSError as exc:
+            if not domain.introduced:
+                connection.close()
+            raise Refused(errno.errorcode.get(exc.errno or 0, "EINVAL")) from exc
+        if not domain.introduced:
+            self._introduce(domain, connection)
+        connection.reset()
+        connection.failed = ""
+        return connection
+
+    def _introduce(self, domain: Domain, connection: Connection) -> Connection:
+        domain.connection = connection
+        domain.introduced = True
+        domain.shut_down = False
+        self.watches.fire_special(b"@introduceDomain")
+        return connection
+
+    def release(self, domid: int) -> None:
+        """The domain is gone, or as good as: its connection ends, its nodes and its rights go with it."""
+        domain = self.domains.find(domid)
+        if domain is None or not domid:
+            return
+        if domain.connection is not None:
+            domain.connection.close()
+            domain.connection = None
+        if domain.nodes > 0:
+            self._remove_nodes_of(domid)
+        for name, permissions in self.special.items():
+            self.special[name] = without_domain(permissions, domid)
+        for connection in self.connections.values():
+            if connection.target == domid:
+                connection.target = -1
+        self.domains.forget(domid)
+        if domain.introduced:
+            self.watches.fire_special(b"@releaseDomain")
+            self.host.release(domid)
+
+    def _remove_nodes_of(self, domid: int) -> None:
+        """Nobody shall find, or be able to write, what a domain has left behind when its domid comes back."""
+        owned = sorted(path for path, node in self.tree.nodes.items() if node.permissions[0].domid == domid)
+        for path in owned:
+            # Those below another were removed with it.
+            if path in self.tree.nodes and path != b"/":
+                requests.remove_tree(None, self, self.tree, path)
+
+    def check_domains(self) -> None:
+        """Look after domains that crashed, shut down or went. Called when one did (VIRQ_DOM_EXC)."""
+        notify = False
+        for domain in self.domains.all():
+            domid = domain.domid
+            if not domid:
+                continue
+            there = self.host.exists(domid)
+            if domain.introduced and there and self.host.is_shut_down(domid) and not domain.shut_down:
+                domain.shut_down = True
+                notify = True
+            if not there or (domain.introduced and self.host.is_dying(domid)):
+                # Releasing tells of it by itself.
+                notify = notify and not domain.introduced
+                self.release(domid)
+        if notify:
+            self.watches.fire_special(b"@releaseDomain")
+
+    # -- time ----------------------------------------------------------------------
+
+    def expire_events(self) -> float | None:
+        """Drop watch events that guests have left lying for too long.
+
+        Returns the seconds until the next ones are due, None where there are none.
+        """
+        now = self.clock()
+        following = [
+            due for connection in list(self.connections.values()) if (due := connection.expire_events(now))
+        ]
+        return min(following) - now if following else None

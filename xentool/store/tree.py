@@ -1,0 +1,152 @@
+"""The tree: its nodes, by path.
+
+A node is never changed: a write puts another in its place, and shares with it
+what stayed. So whoever holds a node (a transaction, a listing under way) holds
+a snapshot of it for nothing, and a transaction costs what it touches.
+
+The tree is one flat ``{path: Node}``, because a lookup is what nearly every
+request is. A node's children are the very bytes that DIRECTORY answers with:
+adding one is a copy of a few hundred bytes, listing them is none, and their
+length is what quotas count.
+
+Source: docs/misc/xenstore.txt; tools/xenstore/xenstored_core.c for what a node
+is charged.
+"""
+
+from __future__ import annotations
+
+from xentool.store.refusal import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from xentool.store.connection import Connection
+    from xentool.store.domains import Domains
+    from xentool.store.permissions import Permission
+    from xentool.store.quota import Quota
+
+    Permissions = tuple[Permission, ...]
+
+_RECORD_BYTES: Final = 24
+_PERMISSION_BYTES: Final = 8
+"""sizeof(struct xs_tdb_record_hdr) and of one permission: what xenstored charges beside a node's contents."""
+
+
+class Node:
+    """A node as it was at `generation`. `children`: their names, each with a NUL, oldest first."""
+
+    __slots__ = ("children", "generation", "permissions", "value")
+
+    def __init__(self, value: bytes, permissions: Permissions, children: bytes, generation: int) -> None:
+        self.value = value
+        self.permissions = permissions
+        self.children = children
+        self.generation = generation
+
+    @property
+    def owner(self) -> int:
+        return self.permissions[0].domid
+
+    def size_bytes(self) -> int:
+        """What the quota for a node's size counts."""
+        return (
+            _RECORD_BYTES + _PERMISSION_BYTES * len(self.permissions) + len(self.value) + len(self.children)
+        )
+
+    def names(self) -> list[bytes]:
+        return self.children[:-1].split(b"\0") if self.children else []
+
+    def without(self, leaf: bytes) -> bytes:
+        """`children` without `leaf`."""
+        marked = b"\0" + self.children
+        at = marked.find(b"\0" + leaf + b"\0")
+        return self.children if at < 0 else self.children[:at] + self.children[at + len(leaf) + 1 :]
+
+
+class Tree:
+    """All nodes, and what their owners are charged for them.
+
+    `read`, `put`, `drop`, `count`, `note_creation` and `lose` are what requests are
+    made of; a transaction has them too, and keeps its changes to itself.
+    """
+
+    __slots__ = ("domains", "generation", "nodes", "quota")
+
+    def __init__(self, domains: Domains, quota: Quota) -> None:
+        self.nodes: dict[bytes, Node] = {}
+        self.generation = 0
+        self.domains = domains
+        self.quota = quota
+
+    def read(self, path: bytes) -> Node | None:
+        return self.nodes.get(path)
+
+    def put(
+        self,
+        connection: Connection | None,
+        path: bytes,
+        value: bytes,
+        permissions: Permissions,
+        children: bytes,
+        *,
+        checked: bool = True,
+    ) -> Node:
+        """Put a node at `path`. Its parent's list of children is the caller's business.
+
+        Raises:
+            Refused: ENOSPC, the node is too large for `connection`; EIO, its owner's memory is used up
+                (xenstored's word for it). Not if not `checked`: what undoes or removes must go through.
+        """
+        self.generation += 1
+        node = Node(value, permissions, children, self.generation)
+        if (
+            checked
+            and connection is not None
+            and not connection.privileged
+            and node.size_bytes() >= self.quota.node_size
+        ):
+            raise Refused("ENOSPC")
+        self.store(path, node, checked=checked)
+        return node
+
+    def store(self, path: bytes, node: Node, *, checked: bool) -> None:
+        """Put a node that is made already, charging its owner and crediting the former one."""
+        charge = self.domains.charge
+        old = self.nodes.get(path)
+        length = len(path)
+        if old is not None:
+            charge(old.permissions[0].domid, -old.size_bytes() - length, checked=False)
+        if not charge(node.permissions[0].domid, node.size_bytes() + length, checked=checked):
+            if old is not None:
+                charge(old.permissions[0].domid, old.size_bytes() + length, checked=False)
+            raise Refused("EIO")
+        self.nodes[path] = node
+
+    def drop(self, path: bytes) -> None:
+        """Take the node at `path` away. Its children and its parent's list are the caller's business."""
+        self.generation += 1
+        node = self.nodes.pop(path)
+        self.domains.charge(node.permissions[0].domid, -node.size_bytes() - len(path), checked=False)
+
+    def count(self, domid: int, change: int) -> None:
+        """A domain owns more, or fewer, nodes.
+
+        Raises:
+            Refused: ENOMEM, there is no such domain.
+        """
+        domain = self.domains.find_or_believe(domid) if change > 0 else self.domains.find(domid)
+        if domain is not None:
+            domain.nodes += change
+        elif change > 0:
+            raise Refused("ENOMEM")
+
+    def note_creation(self) -> None:
+        """A node was made: a transaction then minds its client's number of nodes."""
+
+    def lose(self) -> None:
+        """A request was carried out in part, and undone: a transaction cannot undo, and never commits."""
+
+    def next_generation(self) -> int:
+        self.generation += 1
+        return self.generation
