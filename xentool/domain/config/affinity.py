@@ -55,7 +55,7 @@ class CpuTerm(Frozen):
 
 
 class Affinity(Frozen):
-    """What ``cpus=`` asks for: one list of CPUs for all vcpus, or (`per_vcpu`) one for each of the first vcpus."""
+    """What ``cpus=`` asks for: one list of CPUs for all vcpus, or (`per_vcpu`) one for each vcpu."""
 
     __slots__ = ("lists", "per_vcpu")
     lists: tuple[tuple[CpuTerm, ...], ...]
