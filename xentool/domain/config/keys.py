@@ -5,11 +5,12 @@ The reader, the man page and the YAML schema are made from this table, so a key 
 Each row: name, kind, guest types, status, default, what it is for, and (where there is one) its successor.
 
 * kind: what a value looks like. ``string``, ``integer``, ``mebibytes`` (a number of MiB), ``boolean`` (0 or
-  1), ``list`` (of strings), ``cpus`` (a CPU list, or one per vcpu), ``action`` (`model.Action`), or two of these.
+  1), ``list`` (of strings), ``cpus`` (a CPU list, or one per vcpu), ``action`` (`model.Action`), or two of
+  these.
 * guest types: which types of guest it concerns; "" is all, "arm" none that x86 has.
 * status: ``supported``; ``known`` to xl, but xentool does not build it yet: an error if it asks for more than
-  its default; ``deprecated``, with a successor; ``ignored``: has no effect here, nor in xl (or none without the
-  display that it is about, which is an error by itself).
+  its default; ``deprecated``, with a successor; ``ignored``: has no effect here, nor in xl (or none without
+  the display that it is about, which is an error by itself).
 * default: how the value that changes nothing is written; "" where only leaving the key out changes nothing.
 
 Source: xl.cfg(5); tools/xl/xl_parse.c (parse_config_data) of 4.17, 4.20, 4.21 and later.
