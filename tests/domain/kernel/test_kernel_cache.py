@@ -21,6 +21,7 @@ from xentool.domain.kernel.cache import KernelCache, default_directory
 from xentool.errors import KernelError
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
     from xentool.domain.kernel.reader import Reader
@@ -360,7 +361,7 @@ def test_a_file_that_changes_while_it_is_unpacked(
         assert image.guest_version == ""
 
 
-def _load_in_child(path: str, directory: str, counter: str) -> None:
+def _load_in_child(path: str, directory: str, counter: str, all_loaded: Barrier) -> None:
     unpack = unpack_module.unpack
 
     def counted(reader: Reader, out_fd: int) -> unpack_module.Unpacked:
@@ -372,13 +373,15 @@ def _load_in_child(path: str, directory: str, counter: str) -> None:
     unpack_module.unpack = counted  # type: ignore[assignment]
     with load_kernel(path, cache_dir=directory) as image:
         assert image.guest_os == "linux"
+        all_loaded.wait(20)  # nobody waits for another to be done with its image
 
 
 def test_two_at_once_decompress_once(kernel: Path, directory: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     counter = tmp_path / "counter"
+    all_loaded = context.Barrier(4)
     children = [
-        context.Process(target=_load_in_child, args=(str(kernel), str(directory), str(counter)))
+        context.Process(target=_load_in_child, args=(str(kernel), str(directory), str(counter), all_loaded))
         for _ in range(4)
     ]
     for child in children:

@@ -213,3 +213,32 @@ def test_a_missing_liblzo2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ctypes, "CDLL", missing)
     with pytest.raises(KernelError, match=r"liblzo2\.so\.2 is missing"):
         load_kernel(str(path), cache_dir="")
+
+
+def lzop_file(block: bytes, flags: int, checksum: int | None) -> bytes:
+    """An lzop file of one stored block."""
+    header = struct.pack(">HHHBBIIIIB", 0x1040, 0x20A0, 0x0940, 3, 9, flags, 0, 0, 0, 4) + b"name" + bytes(4)
+    checksums = b"" if checksum is None else struct.pack(">I", checksum)
+    sizes = struct.pack(">II", len(block), len(block))
+    return b"\x89LZO\0\r\n\x1a\n" + header + sizes + checksums + block + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "checksum"), [(0, None), (1, zlib.adler32(KERNEL)), (0x100, zlib.crc32(KERNEL))]
+)
+def test_lzop_checksums(tmp_path: Path, flags: int, checksum: int | None) -> None:
+    path = tmp_path / "vmlinux.lzo"
+    path.write_bytes(lzop_file(KERNEL, flags, checksum))
+    assert elf_in(path) == KERNEL
+    if checksum is not None:
+        path.write_bytes(lzop_file(KERNEL, flags, checksum ^ 1))
+        with pytest.raises(KernelError, match="checksum is wrong"):
+            elf_in(path)
+
+
+@pytest.mark.parametrize("flags", [0x40, 0x800])
+def test_lzop_extras_are_refused(tmp_path: Path, flags: int) -> None:
+    path = tmp_path / "vmlinux.lzo"
+    path.write_bytes(lzop_file(KERNEL, flags, None))
+    with pytest.raises(KernelError, match="filters and extra fields"):
+        elf_in(path)

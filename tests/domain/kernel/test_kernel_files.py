@@ -121,3 +121,16 @@ def test_read_errors_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             reader.read_into(memoryview(bytearray(10)), 0)
     reader.close()
     reader.close()
+
+
+def test_the_last_byte_is_inside(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    fd, status = open_input(str(path), "load kernel")
+    reader = Reader(fd, status.st_size, str(path))
+    assert reader.at(90, 10, "thing") == bytes(range(90, 100))
+    assert reader.at(100, 0, "nothing") == b""
+    for offset, length in ((91, 10), (101, 0), (1 << 64, 1), (0, 1 << 64)):
+        with pytest.raises(KernelError, match="is truncated: its thing ends at byte"):
+            reader.at(offset, length, "thing")
+    reader.close()

@@ -1,6 +1,6 @@
 """Decompressors as streams: bytes in, bounded blocks out, foreign errors translated.
 
-None of them believes a size that the file claims: a block is small (at most 32 MiB, mostly 1), and
+None of them believes a size that the file claims: a block is small (at most 8 MiB, mostly 1), and
 who consumes the blocks counts. Libraries are imported when a kernel needs them.
 """
 
@@ -28,7 +28,7 @@ BLOCK_SIZE = MIB
 # Dictionaries: Linux takes 128 MiB at most (xz --lzma2=dict=…, zstd -22 --ultra).
 MEMORY_MAX = 256 * MIB
 ZSTD_WINDOW_MAX = 128 * MIB
-_ZSTD_FEED = 1024
+_ZSTD_FEED = 256
 _LZ4_BLOCK = 8 * MIB
 _LZ4_MAGIC = 0x184C2102
 

@@ -6,27 +6,13 @@ common/libelf/libelf-dominfo.c.
 
 from __future__ import annotations
 
+from xentool.abi import elfnote
+from xentool.abi import version as xenver
 from xentool.domain.kernel.elf import ADDRESS_SPACE, PT_NOTE, SHT_NOTE, Elf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xentool.domain.kernel.reader import Reader
-
-ELFNOTE_ENTRY = 1
-ELFNOTE_HYPERCALL_PAGE = 2
-ELFNOTE_VIRT_BASE = 3
-ELFNOTE_PADDR_OFFSET = 4
-ELFNOTE_XEN_VERSION = 5
-ELFNOTE_GUEST_OS = 6
-ELFNOTE_GUEST_VERSION = 7
-ELFNOTE_LOADER = 8
-ELFNOTE_PAE_MODE = 9
-ELFNOTE_FEATURES = 10
-ELFNOTE_BSD_SYMTAB = 11
-ELFNOTE_INIT_P2M = 15
-ELFNOTE_MOD_START_PFN = 16
-ELFNOTE_SUPPORTED_FEATURES = 17
-ELFNOTE_PHYS32_ENTRY = 18
 
 NOTES_SIZE_MAX = 65536
 STRING_SIZE_MAX = 4096
@@ -34,19 +20,19 @@ STRING_SIZE_MAX = 4096
 _LEGACY_VALUE_MAX = 127
 
 _STRINGS = {
-    ELFNOTE_XEN_VERSION: "xen_version",
-    ELFNOTE_GUEST_OS: "guest_os",
-    ELFNOTE_GUEST_VERSION: "guest_version",
-    ELFNOTE_LOADER: "loader",
-    ELFNOTE_PAE_MODE: "pae",
+    elfnote.XEN_ELFNOTE_XEN_VERSION: "xen_version",
+    elfnote.XEN_ELFNOTE_GUEST_OS: "guest_os",
+    elfnote.XEN_ELFNOTE_GUEST_VERSION: "guest_version",
+    elfnote.XEN_ELFNOTE_LOADER: "loader",
+    elfnote.XEN_ELFNOTE_PAE_MODE: "pae",
 }
 _NUMBERS = {
-    ELFNOTE_ENTRY: "entry",
-    ELFNOTE_HYPERCALL_PAGE: "hypercall_page",
-    ELFNOTE_VIRT_BASE: "virt_base",
-    ELFNOTE_PADDR_OFFSET: "paddr_offset",
-    ELFNOTE_INIT_P2M: "init_p2m",
-    ELFNOTE_PHYS32_ENTRY: "phys32_entry",
+    elfnote.XEN_ELFNOTE_ENTRY: "entry",
+    elfnote.XEN_ELFNOTE_HYPERCALL_PAGE: "hypercall_page",
+    elfnote.XEN_ELFNOTE_VIRT_BASE: "virt_base",
+    elfnote.XEN_ELFNOTE_PADDR_OFFSET: "paddr_offset",
+    elfnote.XEN_ELFNOTE_INIT_P2M: "init_p2m",
+    elfnote.XEN_ELFNOTE_PHYS32_ENTRY: "phys32_entry",
 }
 _LEGACY_STRINGS = {
     "LOADER": "loader",
@@ -59,13 +45,13 @@ _LEGACY_NUMBERS = {"VIRT_BASE": "virt_base", "VIRT_ENTRY": "entry", "ELF_PADDR_O
 
 # XENFEAT_*: the features that a kernel may name, and their bits.
 FEATURE_BITS = {
-    "writable_page_tables": 0,
-    "writable_descriptor_tables": 1,
-    "auto_translated_physmap": 2,
-    "supervisor_mode_kernel": 3,
-    "pae_pgdir_above_4gb": 4,
-    "hvm_callback_vector": 8,
-    "dom0": 11,
+    "writable_page_tables": xenver.XENFEAT_writable_page_tables,
+    "writable_descriptor_tables": xenver.XENFEAT_writable_descriptor_tables,
+    "auto_translated_physmap": xenver.XENFEAT_auto_translated_physmap,
+    "supervisor_mode_kernel": xenver.XENFEAT_supervisor_mode_kernel,
+    "pae_pgdir_above_4gb": xenver.XENFEAT_pae_pgdir_above_4gb,
+    "hvm_callback_vector": xenver.XENFEAT_hvm_callback_vector,
+    "dom0": xenver.XENFEAT_dom0,
 }
 # What a PV domU can never have. (Xen does not name writable_page_tables to PV guests
 # either, yet every PV Linux requires it, and every Xen emulates it.)
@@ -198,14 +184,14 @@ def _take_note(reader: Reader, notes: XenNotes, kind: int, desc: bytes) -> None:
         setattr(notes, _NUMBERS[kind], int.from_bytes(desc, "little"))
     elif kind in _STRINGS:
         setattr(notes, _STRINGS[kind], _string(reader, desc, _STRINGS[kind].upper()))
-    elif kind == ELFNOTE_FEATURES:
+    elif kind == elfnote.XEN_ELFNOTE_FEATURES:
         _take_features(reader, notes, _string(reader, desc, "FEATURES"))
-    elif kind == ELFNOTE_SUPPORTED_FEATURES:
+    elif kind == elfnote.XEN_ELFNOTE_SUPPORTED_FEATURES:
         if len(desc) % 4 == 0:  # an array of 32-bit submaps; there is one so far
             notes.supported_features |= int.from_bytes(desc[:4], "little")
-    elif kind == ELFNOTE_MOD_START_PFN:
+    elif kind == elfnote.XEN_ELFNOTE_MOD_START_PFN:
         notes.mod_start_pfn = any(desc)
-    elif kind == ELFNOTE_BSD_SYMTAB:
+    elif kind == elfnote.XEN_ELFNOTE_BSD_SYMTAB:
         notes.bsd_symtab = _string(reader, desc, "BSD_SYMTAB") == "yes"
 
 
