@@ -75,4 +75,10 @@ class Toolstack(Protocol):
     def config_of(self, domid: DomId) -> dict[str, object]:
         """The domain's config as libxl's JSON has it (``list -l``)."""
 
+    def cpupool_names(self) -> dict[int, str]:
+        """The names of the cpupools that have one, by the pool's number."""
+
     def host(self) -> HostView: ...
+
+    def finish_undone(self) -> list[str]:
+        """Undo the creates whose processes were killed; the uuids of what was taken away."""

@@ -1,0 +1,171 @@
+"""A toolstack without a host, for tests of the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xentool.errors import NotFoundError, XentoolError
+from xentool.toolstack.views import DomainView, HostView
+from xentool.units import DomId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.plan import Plan
+
+UUID = "5a3c1f60-8a1c-4e6b-9d2f-0123456789ab"
+
+
+def view(domid: int, name: str | None, **changes: object) -> DomainView:
+    facts: dict[str, object] = {
+        "uuid": UUID,
+        "memory_kib": 262_144,
+        "max_memory_kib": 263_168,
+        "vcpus_online": 1,
+        "vcpus_max": 2,
+        "state": "-b----",
+        "shutdown_reason": None,
+        "cpu_time_ns": 1_234_567_890,
+        "cpupool": 0,
+        "ssidref": 0,
+        "is_pv": True,
+    }
+    return DomainView(DomId(domid), name, **{**facts, **changes})  # type: ignore[arg-type]
+
+
+def some_domains() -> list[DomainView]:
+    zero = "00000000-0000-0000-0000-000000000000"
+    return [
+        view(
+            0,
+            "Domain-0",
+            uuid=zero,
+            memory_kib=1_572_864,
+            vcpus_online=2,
+            state="r-----",
+            cpu_time_ns=98_760_000_000,
+        ),
+        view(3, "web"),
+        view(12, "a-name-that-is-longer-than-forty-characters-is-not-cut", state="--p---", cpupool=7),
+        view(17, None, state="---sc-", shutdown_reason=3, memory_kib=8_191, ssidref=42),
+    ]
+
+
+class FakeToolstack:
+    """Domains in a list; what is asked of it is written down in `calls`."""
+
+    name = "fake"
+
+    def __init__(self, domains: Sequence[DomainView] | None = None) -> None:
+        self.views = list(some_domains() if domains is None else domains)
+        self.calls: list[tuple[object, ...]] = []
+        self.undone: list[str] = []
+        self.failing: dict[str, XentoolError] = {}
+        self.facts = {
+            "host": "dom0",
+            "nr_cpus": "2",
+            "virt_caps": "pv hvm",
+            "free_memory": "512",
+            "free_cpus": "0",
+            "xen_commandline": "",
+        }
+
+    def _do(self, what: str, *details: object) -> None:
+        self.calls.append((what, *details))
+        if what in self.failing:
+            raise self.failing[what]
+
+    def resolve(self, name_or_domid: str) -> DomId:
+        for domain in self.views:
+            if name_or_domid in (str(domain.domid), domain.name):
+                return domain.domid
+        raise NotFoundError(
+            "find domain", name_or_domid, "no such domain", hint="`xentool list` shows those there are"
+        )
+
+    def domains(self) -> Sequence[DomainView]:
+        self._do("domains")
+        return self.views
+
+    def domain(self, domid: DomId) -> DomainView:
+        return next(domain for domain in self.views if domain.domid == domid)
+
+    def plan(self, config: DomainConfig) -> Plan:
+        raise NotImplementedError
+
+    def create(
+        self, config: DomainConfig, *, paused: bool = False, progress: Callable[[str], None] | None = None
+    ) -> DomId:
+        self._do("create", config.name, paused)
+        if progress is not None:
+            progress("reading the kernel")
+            progress("starting it")
+        self.views.append(view(20, config.name))
+        return DomId(20)
+
+    def destroy(self, domid: DomId) -> None:
+        self._do("destroy", domid)
+
+    def pause(self, domid: DomId) -> None:
+        self._do("pause", domid)
+
+    def unpause(self, domid: DomId) -> None:
+        self._do("unpause", domid)
+
+    def shutdown(self, domid: DomId) -> None:
+        self._do("shutdown", domid)
+
+    def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
+        self._do("wait", domid, timeout_seconds)
+
+    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
+        self._do("console_path", domid)
+        return "/nowhere"
+
+    def config_of(self, domid: DomId) -> dict[str, object]:
+        if domid == 17:
+            raise NotFoundError("read the config of domain", domid, "it has none")
+        return {"c_info": {"type": "pv", "name": "x"}, "disks": [], "on_reboot": "restart", "b_info": {}}
+
+    def cpupool_names(self) -> dict[int, str]:
+        return {0: "Pool-0", 7: "quiet"}
+
+    def host(self) -> HostView:
+        return HostView(dict(self.facts))
+
+    def finish_undone(self) -> list[str]:
+        return self.undone
+
+
+class FakeBackend:
+    """Stands where `xentool.cli.backends.Backend` does."""
+
+    def __init__(self, toolstack: FakeToolstack | None = None, lock_directory: str = "/nonexistent") -> None:
+        self.fake = toolstack or FakeToolstack()
+        self.lock_directory = lock_directory
+        self.closed = False
+
+    @property
+    def toolstack(self) -> FakeToolstack:
+        return self.fake
+
+    @property
+    def planner(self) -> FakeToolstack:
+        return self.fake
+
+    def collect(self) -> list[str]:
+        return self.fake.finish_undone()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,115 @@
+"""The whole process: what it imports, how it ends, what it does with its output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.getcwd()
+
+# A backend that costs no imports of its own.
+PRELUDE = """
+import sys
+from xentool.cli import main
+from xentool.toolstack.views import DomainView
+
+class Toolstack:
+    views = [DomainView(0, "Domain-0", "u", 1024, 9, 1, 1, "r-----", None, 5, 0, 0, True)] * COUNT
+    def domains(self): return self.views
+    def domain(self, domid): return self.views[0]
+    def resolve(self, word): return 0
+    def pause(self, domid): pass
+    def finish_undone(self): return []
+
+class Backend:
+    toolstack = Toolstack()
+    def collect(self): return []
+    def close(self): pass
+"""
+HEAVY = {
+    "asyncio", "click", "collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "json",
+    "logging", "pathlib", "random", "re", "rich", "shutil", "signal", "socket", "subprocess", "tempfile",
+    "traceback", "typing", "uuid", "yaml",
+}  # fmt: skip
+
+
+def run(code: str, *argv: str, count: int = 1, **options: object) -> subprocess.CompletedProcess[str]:
+    source = PRELUDE.replace("COUNT", str(count)) + code
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "XENTOOL"))}
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{source}", *argv],
+        env=environment, text=True, timeout=60, check=False, **{"capture_output": True, **options},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", [("list",), ("pause", "0"), ("domid", "Domain-0"), ("version",)])
+def test_a_common_command_imports_nothing_heavy(argv: tuple[str, ...]) -> None:
+    done = run(
+        "before = set(sys.modules)\n"
+        "code = main.run(sys.argv[1:], lambda name: Backend())\n"
+        "print(*sorted(set(sys.modules) - before), sep='\\n', file=sys.stderr)\n"
+        "sys.exit(code)",
+        *argv,
+    )
+    assert done.returncode == 0
+    imported = set(done.stderr.split())
+    assert "xentool.cli.fast" in imported
+    assert not HEAVY & imported
+    assert len(imported) < 15
+
+
+def test_the_process_ends_with_the_commands_code_and_output() -> None:
+    source = "sys.argv[1:] = ['list', 'x', '--', '-y']\nmain.run.__defaults__ = (lambda name: Backend(),)\n"
+    done = run(source + "main.main()\nprint('not reached')")
+    assert done.returncode == 0
+    assert done.stdout.count("Domain-0") == 2
+    assert "not reached" not in done.stdout
+
+
+def test_a_lost_reader_is_silent() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        done = run(
+            "sys.exit(main.run(['list'], lambda name: Backend()))", count=5000, capture_output=False,
+            stdout=closed, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("count", [1, 5000])
+def test_a_full_disk_is_an_error(count: int) -> None:
+    with open("/dev/full", "w") as full:
+        done = run(
+            "sys.exit(main.run(['list'], lambda name: Backend()))", count=count, capture_output=False,
+            stdout=full, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "xentool: cannot write the answer: No space left on device\n"
+
+
+def test_closed_standard_streams_are_no_accident() -> None:
+    code = "import os\nsys.stdout.close()\nsys.stdout = None\n"
+    done = run(code + "os._exit(main.run(['list'], lambda name: Backend()))")
+    assert done.returncode == 1
+    assert "standard output is closed" in done.stderr
+
+
+def test_nothing_on_stderr_where_it_is_full() -> None:
+    with open("/dev/full", "w") as full:
+        done = run(
+            "import os\nos.environ['XENTOOL_BACKEND'] = 'x'\nos._exit(main.run(['list'], None))",
+            capture_output=False, stdout=subprocess.PIPE, stderr=full,
+        )  # fmt: skip
+    assert done.returncode == 2
+
+
+def test_python_dash_m_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xentool", "version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("xentool ")

@@ -1,0 +1,94 @@
+"""What a running command has at hand: the global options, the toolstack, and where to write."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from xentool.cli.answer import flush_answer, write_answer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.cli.backends import Backend
+    from xentool.toolstack.port import Toolstack
+
+
+class Context:
+    """One run of one command.
+
+    `open_backend` is called with the chosen backend's name, once, when it is needed.
+    """
+
+    def __init__(
+        self,
+        open_backend: Callable[[str], Backend],
+        *,
+        backend: str = "auto",
+        json: bool = False,
+        dry_run: bool = False,
+        verbose: int = 0,
+        debug: bool = False,
+    ) -> None:
+        self._open_backend = open_backend
+        self._opened: Backend | None = None
+        self.backend_name = backend
+        self.json = json
+        self.dry_run = dry_run
+        self.verbose = verbose
+        self.debug = debug
+
+    @property
+    def backend(self) -> Backend:
+        if self._opened is None:
+            self._opened = self._open_backend(self.backend_name)
+        return self._opened
+
+    @property
+    def toolstack(self) -> Toolstack:
+        return self.backend.toolstack
+
+    def toolstack_for_change(self) -> Toolstack:
+        """The toolstack, once what killed creates left behind has been undone."""
+        for what in self.backend.collect():
+            self.note(f"undone: {what}")
+        return self.backend.toolstack
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def write(self, text: str) -> None:
+        """Print to standard output, as it is."""
+        write_answer(text)
+
+    def write_json(self, value: object) -> None:
+        from xentool.cli.jsontext import to_json
+
+        write_answer(to_json(value) + "\n")
+
+    def note(self, text: str) -> None:
+        """Tell the user something that is no answer: a line on stderr."""
+        flush_answer()
+        sys.stderr.write(f"xentool: {text}\n")
+
+    @property
+    def styled(self) -> bool:
+        """Whether the answer goes to a terminal that can show more than plain text."""
+        return (
+            not self.json
+            and sys.stdout is not None
+            and sys.stdout.isatty()
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )
+
+    @property
+    def shows_progress(self) -> bool:
+        return (
+            not self.json
+            and sys.stderr is not None
+            and sys.stderr.isatty()
+            and os.environ.get("TERM", "dumb") != "dumb"
+        )

@@ -1,0 +1,194 @@
+"""The error boundary: from a command line to an exit code.
+
+Whatever a command raises ends here as two lines, what could not be done and
+what to do next, and an exit code. Only what nobody foresaw is called a bug.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from xentool.cli.answer import flush_answer
+from xentool.errors import UsageError, XentoolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xentool.cli.backends import Backend
+    from xentool.cli.context import Context
+    from xentool.cli.declare import Parsed
+
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+EXIT_BUG = 70
+
+_COMPLETING = "_XENTOOL_COMPLETE"  # what click's shell functions set
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (without the program's name); its exit code.
+
+    With `argv` None this is the whole process: the arguments are the process's, and
+    it ends here, without the interpreter's own tidying up, which takes longer than
+    some commands.
+    """
+    if argv is not None:
+        return run(argv)
+    code = run(sys.argv[1:])
+    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
+        return code  # what measures the process writes its figures when it ends in the ordinary way
+    os._exit(code)
+
+
+def run(argv: Sequence[str], open_backend: Callable[[str], Backend] | None = None) -> int:
+    """As `main`, and with `open_backend` in the place of `backends.open_backend`."""
+    context: Context | None = None
+    try:
+        parsed = _parse(argv)
+        if isinstance(parsed, int):
+            code = parsed
+        else:
+            context = _context(parsed, open_backend)
+            try:
+                code = _execute(parsed, context)
+            finally:
+                context.close()
+        flush_answer()
+    except XentoolError as exc:
+        code = exc.exit_code
+        _report(exc, context, argv)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        code = EXIT_BROKEN_PIPE  # the reader has what it wanted: nothing to say
+    except Exception as exc:  # noqa: BLE001 - the boundary
+        code = _report_bug(exc, argv)
+    return _finish(code)
+
+
+def _parse(argv: Sequence[str]) -> Parsed | int:
+    """The command line, understood; or the exit code if click has answered it (help, completion)."""
+    if _COMPLETING not in os.environ:
+        from xentool.cli.fast import parse
+
+        parsed = parse(argv)
+        if parsed is not None:
+            return parsed
+    from xentool.cli.clickapp import parse as parse_with_click
+
+    return parse_with_click(argv)
+
+
+def _context(parsed: Parsed, open_backend: Callable[[str], Backend] | None) -> Context:
+    from xentool.cli.context import Context
+    from xentool.cli.table import GLOBALS
+
+    if open_backend is None:
+        from xentool.cli.backends import open_backend
+
+    values = parsed.values
+    chosen = {option.name: values.pop(option.name) for option in GLOBALS}
+    if chosen["dry_run"] and not parsed.command.dry_run:
+        raise UsageError(
+            parsed.command.name,
+            "",
+            "this command has no dry run",
+            hint="leave out --dry-run: nothing was done",
+        )
+    if chosen["backend"] is None:
+        chosen["backend"] = _backend_of_environment()
+    return Context(open_backend, **chosen)  # type: ignore[arg-type]
+
+
+def _backend_of_environment() -> str:
+    name = os.environ.get("XENTOOL_BACKEND") or "auto"
+    if name not in ("auto", "xen", "mock"):
+        raise UsageError(
+            "choose",
+            "a backend",
+            f"XENTOOL_BACKEND is '{name}'",
+            hint="set it to auto, xen or mock, or unset it",
+        )
+    return name
+
+
+def _execute(parsed: Parsed, context: Context) -> int:
+    module_name, _, function_name = parsed.command.handler.partition(":")
+    __import__(module_name)
+    handler = getattr(sys.modules[module_name], function_name)
+    if parsed.command.stoppable:
+        from xentool.cli.stopping import Stopping
+
+        with Stopping():
+            return int(handler(context, **parsed.values))
+    return int(handler(context, **parsed.values))
+
+
+def _report(error: XentoolError, context: Context | None, argv: Sequence[str]) -> None:
+    """Say what went wrong: two lines, or with --json one object."""
+    _flush_what_can_be()
+    if context.debug if context else "--debug" in argv:
+        _traceback(error)
+    notes: list[str] = getattr(error, "__notes__", [])
+    if context.json if context else "--json" in argv:
+        from xentool.cli.jsontext import to_json
+
+        _say_raw(to_json({**error.as_dict(), "notes": notes}))
+        return
+    _say(f"cannot {error}" if error.action else str(error))
+    for note in notes:
+        _say(note)
+    if error.hint:
+        _say_raw(f"hint: {error.hint}")
+    if error.detail and context is not None and context.verbose:
+        _say_raw(error.detail.rstrip("\n"))
+
+
+def _report_bug(error: BaseException, argv: Sequence[str]) -> int:
+    _flush_what_can_be()
+    if "--debug" in argv:
+        _traceback(error)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    _say(f"internal error: {text}")
+    _say_raw(
+        "hint: this is a bug in xentool; please report it with the output of the same command with --debug"
+    )
+    return EXIT_BUG
+
+
+def _traceback(error: BaseException) -> None:
+    import traceback
+
+    _say_raw("".join(traceback.format_exception(error)).rstrip("\n"))
+
+
+def _say(text: str) -> None:
+    _say_raw(f"xentool: {text}")
+
+
+def _say_raw(text: str) -> None:
+    """A line on stderr; where that is closed or full nobody is left to tell."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def _flush_what_can_be() -> None:
+    """What was answered before the error comes before it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def _finish(code: int) -> int:
+    """Leave nothing in the buffers that would fail a second time when the interpreter ends."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code

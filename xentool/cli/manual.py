@@ -1,0 +1,173 @@
+"""The manual: pages whose prose is in ``man/`` and whose lists of options come from the table.
+
+``xentool help`` shows them; the wheel carries them for man(1), and
+``python3 -m xentool.cli.manual FOLDER`` writes those anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from xentool import __version__
+from xentool.cli.declare import Command, Group, matching
+from xentool.cli.markup import to_roff, to_text
+from xentool.cli.table import COMMANDS, GLOBALS
+from xentool.errors import HostError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from xentool.cli.declare import Argument, Option
+
+PAGES = (("xentool", 1), ("xentool.cfg", 5))
+
+
+def manual_page(name: str = "xentool") -> str:
+    """A page of the manual as text."""
+    return to_text(_source(name, dict(PAGES)[name]))
+
+
+def command_page(words: Sequence[str]) -> str:
+    """What there is to know of one command, or of one group.
+
+    Raises:
+        UsageError: there is no such command.
+    """
+    found = _find(words)
+    if isinstance(found, Group):
+        listed = "".join(f"\n\n`{command.name}`\n:   {command.help}." for command in found.commands.values())
+        name = f"# Name\nxentool {found.name} - {_decapitalised(found.help)}"
+        return to_text(f"{name}\n\n# Description\n{found.text}\n\n# Commands{listed}")
+    parts = [
+        f"# Name\nxentool {found.name} - {_decapitalised(found.help)}",
+        f"# Synopsis\n{synopsis(found)}",
+    ]
+    if found.text:
+        parts.append(f"# Description\n{found.text}")
+    if described := _arguments(found.arguments) + _options(found.options):
+        parts.append("# Options" + described)
+    parts.append("# Everywhere" + _options(_free_globals(found)))
+    return to_text("\n\n".join(parts))
+
+
+def _free_globals(command: Command) -> list[Option]:
+    """The global options whose every spelling means the same on this command."""
+    own = {spelling for option in command.options for spelling in option.spellings}
+    return [
+        option
+        for option in GLOBALS
+        if not own.intersection(option.spellings) and (option.name != "dry_run" or command.dry_run)
+    ]
+
+
+def _find(words: Sequence[str]) -> Command | Group:
+    names: dict[str, Command | Group] = COMMANDS
+    found: Command | Group | None = None
+    for word in words:
+        matches = matching(names, word)
+        if len(matches) != 1:
+            found = None
+            break
+        found = names[matches[0]]
+        names = dict(found.commands) if isinstance(found, Group) else {}
+    if found is None:
+        from difflib import get_close_matches
+
+        word = " ".join(words)
+        nearest = get_close_matches(word, COMMANDS, n=3)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "`xentool help` lists the commands"
+        error = UsageError("", "", f"there is no one command '{word}'", hint=hint)
+        error.exit_code = 1
+        raise error
+    return found
+
+
+def synopsis(command: Command) -> str:
+    """One line: ``xentool create [OPTIONS] [CONFIG] [KEY=VALUE]...``."""
+    words = ["xentool", command.name, "[OPTIONS]" if command.options else ""]
+    words += [argument.shown for argument in command.arguments]
+    return " ".join(word for word in words if word)
+
+
+def _decapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _options(options: Iterable[Option]) -> str:
+    parts = []
+    for option in options:
+        if option.hidden:
+            continue
+        value = f" *{option.metavar}*" if option.takes_value else ""
+        term = ", ".join(
+            f"`{spelling}`{value if spelling.startswith('--') else ''}" for spelling in option.spellings
+        )
+        if option.takes_value and not any(spelling.startswith("--") for spelling in option.spellings):
+            term += value
+        choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+        parts.append(f"\n\n{term}\n:   {_sentence(option.help)}{choices}")
+    return "".join(parts)
+
+
+def _arguments(arguments: Iterable[Argument]) -> str:
+    return "".join(f"\n\n*{argument.metavar}*\n:   {_sentence(argument.help)}" for argument in arguments)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _all_commands() -> str:
+    """Every command with its options, for the big page."""
+    leaves: list[Command] = []
+    for declared in COMMANDS.values():
+        leaves += declared.commands.values() if isinstance(declared, Group) else [declared]
+    parts = []
+    for command in leaves:
+        parts.append(f"## {synopsis(command).removeprefix('xentool ')}\n{command.help}.")
+        if command.text:
+            parts.append(command.text)
+        if described := _options(command.options):
+            parts.append(described.strip("\n"))
+    return "\n\n".join(parts)
+
+
+def _source(name: str, section: int) -> str:
+    """The page's prose with the generated lists in their places."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    # The wheel has the prose inside the package, a checkout beside it.
+    for folder in (os.path.join(here, "man"), os.path.join(os.path.dirname(here), "man")):
+        path = os.path.join(folder, f"{name}.{section}.md")
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except FileNotFoundError:
+            continue
+        return text.replace("{{commands}}", _all_commands()).replace(
+            "{{globals}}", _options(GLOBALS).strip("\n")
+        )
+    raise HostError(
+        "show the manual page",
+        name,
+        f"{name}.{section}.md is missing",
+        hint="install xentool again: it is incomplete",
+    )
+
+
+def write_man_pages(folder: str) -> list[str]:
+    """Write the pages for man(1) into `folder`; their paths."""
+    os.makedirs(folder, exist_ok=True)
+    paths = []
+    for name, section in PAGES:
+        path = os.path.join(folder, f"{name}.{section}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(to_roff(_source(name, section), name, section, __version__))
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    for written in write_man_pages(*sys.argv[1:2] or ["."]):
+        sys.stdout.write(written + "\n")
