@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from xentool.domain.config.model import DomainConfig
+    from xentool.store.client import StoreClient
+    from xentool.store.operations import Transaction
     from xentool.units import DomId, Mfn, Port
 
 CONSOLE_LIMIT = 1 << 20  # bytes that xenconsoled keeps for a console nobody reads
@@ -40,7 +42,7 @@ class Node:
 
     __slots__ = ("path", "permissions", "value")
 
-    def __init__(self, path: str, value: str = "", permissions: str | None = None) -> None:
+    def __init__(self, path: str, value: str = "", permissions: tuple[str, ...] | None = None) -> None:
         self.path = path
         self.value = value
         self.permissions = permissions
@@ -68,7 +70,7 @@ def backend_path(backend: DomId, kind: str, domid: DomId, devid: int) -> str:
 def identity_nodes(domid: DomId, config: DomainConfig, uuid: str) -> list[Node]:
     """The first transaction: the domain has a place, a name, and nodes of its own."""
     top, vm, libxl = domain_path(domid), vm_path(uuid), libxl_path(domid)
-    readable, own, hidden = f"n0,r{domid}", f"n{domid}", "n0"
+    readable, own, hidden = ("n0", f"r{domid}"), (f"n{domid}",), ("n0",)
     nodes = [
         Node(top, "", readable),
         Node(vm, "", readable),
@@ -127,8 +129,8 @@ def console_nodes(domid: DomId, backend: DomId, port: Port, mfn: Mfn) -> list[No
     front = f"{domain_path(domid)}/console"
     back = backend_path(backend, "console", domid, 0)
     record = f"{libxl_path(domid)}/device/console/0"
-    front_perms = f"n{backend},r{domid}"
-    read_write = f"n{domid},r{backend}"
+    front_perms = (f"n{backend}", f"r{domid}")
+    guest_owned = (f"n{domid}", f"r{backend}")
     described = {
         "frontend-id": str(domid),
         "online": "1",
@@ -140,7 +142,7 @@ def console_nodes(domid: DomId, backend: DomId, port: Port, mfn: Mfn) -> list[No
         Node(f"{record}/backend", back),
         Node(front, "", front_perms),
         Node(f"{front}/backend", back),
-        Node(f"{front}/backend-id", str(backend), read_write),
+        Node(f"{front}/backend-id", str(backend), guest_owned),
     ]
     readonly = {
         "limit": str(CONSOLE_LIMIT),
@@ -160,3 +162,15 @@ def console_nodes(domid: DomId, backend: DomId, port: Port, mfn: Mfn) -> list[No
 def in_tree_order(nodes: Iterable[Node]) -> list[Node]:
     """Parents before children: for printing."""
     return sorted(nodes, key=lambda node: node.path.split("/"))
+
+
+def write_nodes(store: Transaction, nodes: Iterable[Node]) -> None:
+    """Write `nodes` in their order, in one go."""
+    with store.batch() as batch:
+        for node in nodes:
+            batch.write(node.path, node.value, node.permissions)
+
+
+def commit_nodes(store: StoreClient, nodes: Iterable[Node]) -> None:
+    """Write `nodes` in one transaction."""
+    store.run_transaction(lambda transaction: write_nodes(transaction, nodes))

@@ -1,0 +1,37 @@
+"""Real Xen: these tests run as root in the lab's dom0, where xl is the oracle.
+
+Each test leaves the host as it found it; a fixture looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.nested.dom0 import Dom0, host_state
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.nested)
+
+
+@pytest.fixture(scope="session")
+def dom0() -> Dom0:
+    return Dom0()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(dom0: Dom0) -> Iterator[None]:
+    """Whatever a test does, domains, store nodes, userdata and journal are as before it."""
+    before = host_state(dom0)
+    yield
+    dom0.destroy_all()
+    after = host_state(dom0)
+    for what, old in before.items():
+        assert after[what] == old, f"{what}: changed by the test"

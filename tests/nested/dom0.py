@@ -1,0 +1,108 @@
+"""What the nested tests need of the lab's dom0: commands, configs, guests, and a look at the host's state."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+USERDATA = Path("/var/lib/xen")
+CONSOLE_LOGS = Path("/var/log/xen/console")
+RAMDISK = "/usr/lib/xentool-lab/guest.cpio.gz"
+MARKER = "XENTOOL-GUEST-UP"
+
+
+class Dom0:
+    """The machine that the tests run on."""
+
+    def run(
+        self, *command: str, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, check=False, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} exits with {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def xentool(
+        self, *arguments: str, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("xentool", *arguments, check=check, timeout=timeout)
+
+    def xl(
+        self, *arguments: str, check: bool = True, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return self.run("xl", *arguments, check=check, timeout=timeout)
+
+    @property
+    def xen_version(self) -> str:
+        found = re.search(r"^xen_version\s*: (\d+\.\d+)", self.xl("info").stdout, re.MULTILINE)
+        assert found
+        return found[1]
+
+    @property
+    def kernel(self) -> str:
+        """Debian's kernel, as it lies in /boot."""
+        (path,) = glob.glob("/boot/vmlinuz-*")
+        return path
+
+    @property
+    def pvgrub(self) -> str:
+        (path,) = glob.glob("/usr/lib/grub-xen/grub-x86_64-xen.bin")
+        return path
+
+    def domids(self) -> list[int]:
+        rows = self.xl("list").stdout.splitlines()[1:]
+        return [int(row.split()[-5]) for row in rows]
+
+    def destroy_all(self) -> None:
+        for domid in self.domids():
+            if domid:
+                self.xl("destroy", str(domid), check=False)
+
+    def console_log(self, name: str) -> Path:
+        return CONSOLE_LOGS / f"guest-{name}.log"
+
+    def wait_for_console(self, name: str, text: str, seconds: float = 90) -> str:
+        """The guest's console log, once it has `text`."""
+        end = time.monotonic() + seconds
+        log = self.console_log(name)
+        content = ""
+        while time.monotonic() < end:
+            if log.exists():
+                content = log.read_text(errors="replace")
+                if text in content:
+                    return content
+            time.sleep(0.1)
+        raise AssertionError(f"no {text!r} on the console of {name}:\n{content[-3000:]}")
+
+
+def host_state(dom0: Dom0) -> dict[str, object]:
+    """Everything that a domain may leave behind."""
+    tree = dom0.run("xenstore-ls", "-fp").stdout.splitlines()
+    return {
+        "domains": dom0.domids(),
+        "store": [line for line in tree if not is_transient(line)],
+        "userdata": sorted(path.name for path in USERDATA.glob("userdata-*")),
+        "journal": sorted(os.listdir("/run/xentool/journal"))
+        if os.path.isdir("/run/xentool/journal")
+        else [],
+    }
+
+
+def is_transient(line: str) -> bool:
+    """Lines that come with the first domain ever and stay, whoever made it: the empty tops of the trees."""
+    return line.split(" = ")[0] in ("/vm", "/libxl") or " /" in line[:0]
+
+
+def write_config(path: Path, **keys: object) -> Path:
+    """An xl.cfg of these keys."""
+    lines = []
+    for key, value in keys.items():
+        lines.append(f"{key} = {value!r}".replace("'", '"'))
+    path.write_text("\n".join(lines) + "\n")
+    return path

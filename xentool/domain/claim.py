@@ -1,0 +1,149 @@
+"""Claiming what a new domain must not share: its name, its uuid, a domid, the memory.
+
+Under xl's lock, and for as short as can be: after this everybody sees the
+name in the store and the pages claimed in Xen.
+"""
+
+from __future__ import annotations
+
+from xentool.abi.sysctl import XEN_SYSCTL_PHYSCAP_gnttab_v1, XEN_SYSCTL_PHYSCAP_gnttab_v2
+from xentool.domain.domid_history import recent_domids
+from xentool.domain.locks import xl_lock
+from xentool.domain.names import names_of
+from xentool.domain.nodes import domain_path, identity_nodes, libxl_path, vm_path, write_nodes
+from xentool.errors import ConfigError, InUseError, NoMemoryError
+from xentool.units import KIB, PAGE_SIZE, DomId, format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.domain.host import Host
+    from xentool.domain.journal import Entry
+    from xentool.domain.plan import Plan
+    from xentool.hypervisor.calls import Hypercalls
+    from xentool.store.operations import Transaction
+
+# What Xen itself needs beside the guest's frames: the domain's structures, a few pages a vcpu.
+OVERHEAD_PAGES = 64
+OVERHEAD_PAGES_PER_VCPU = 16
+
+XEN_DEFAULT = -1  # "as many as Xen's own command line allows"
+
+SPARE_KIB = 1 * KIB  # libxl's LIBXL_MAXMEM_CONSTANT: room for frames that Xen accounts to the guest
+
+
+def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
+    """Make the empty domain, its name and its memory its own; its domid.
+
+    Raises:
+        InUseError: the name or the uuid belongs to another domain.
+        NoMemoryError: the host has not enough free memory.
+        XenError: Xen refused.
+    """
+    with xl_lock(host.paths.lock):
+        _check_free(host, plan)
+        _check_memory(host, plan)
+        entry.note("creating", plan.config.name)
+        domid = _create(host, plan)
+        entry.note("domid", domid)
+        host.hypercalls.max_mem(domid, plan.config.memory_kib + SPARE_KIB)
+        host.hypercalls.claim_pages(domid, plan.layout.nr_pages)
+
+        def record(transaction: Transaction) -> None:
+            with transaction.batch() as batch:
+                for stale in (domain_path(domid), vm_path(plan.uuid), libxl_path(domid)):
+                    batch.rm(stale)
+            write_nodes(transaction, identity_nodes(domid, plan.config, plan.uuid))
+
+        host.store.run_transaction(record)
+    return domid
+
+
+def _check_free(host: Host, plan: Plan) -> None:
+    infos = host.hypercalls.domain_infos()
+    names = names_of(host.store, [info.domid for info in infos])
+    handle = bytes.fromhex(plan.uuid.replace("-", ""))
+    for info in infos:
+        if names.get(DomId(info.domid)) == plan.config.name:
+            raise InUseError(
+                "create domain",
+                plan.config.name,
+                f"domain {info.domid} has that name",
+                hint=f"choose another name (name=…), or `xentool destroy {info.domid}`",
+            )
+        if info.handle == handle:
+            raise InUseError(
+                "create domain",
+                plan.config.name,
+                f"domain {info.domid} has its uuid, {plan.uuid}",
+                hint="leave uuid out of the config to get a new one",
+            )
+
+
+def _check_memory(host: Host, plan: Plan) -> None:
+    """Say early and in plain words what Xen would say late and as ENOMEM."""
+    free = host.hypercalls.physinfo().available_pages
+    asked = plan.layout.nr_pages
+    needed = asked + OVERHEAD_PAGES + OVERHEAD_PAGES_PER_VCPU * plan.config.max_vcpus
+    if free < needed:
+        raise NoMemoryError(
+            "create domain",
+            plan.config.name,
+            f"the host has {format_size(free * PAGE_SIZE)} free, and the domain asks for "
+            f"{format_size(asked * PAGE_SIZE)}",
+            hint="stop other domains, give Domain-0 less (dom0_mem=), or lower memory = … in the config",
+        )
+
+
+def _create(host: Host, plan: Plan) -> DomId:
+    """A new domain with a domid that nobody has had for a minute."""
+    xen, config = host.hypercalls, plan.config
+    recent = recent_domids(host.paths.domid_history)
+    pool = 0 if config.pool is None else _pool(host, config.pool)
+    while True:
+        domid = xen.create_domain(
+            bytes.fromhex(plan.uuid.replace("-", "")),
+            max_vcpus=config.max_vcpus,
+            max_evtchn_port=config.max_event_channels,
+            max_grant_frames=_or_default(config.max_grant_frames),
+            max_maptrack_frames=_or_default(config.max_maptrack_frames),
+            max_grant_version=_grant_version(xen, config.max_grant_version),
+            cpupool_id=pool,
+        )
+        if domid not in recent:
+            return domid
+        # Xen hands out domids in turn, so the next one is another.
+        xen.destroy_domain(domid)
+
+
+def _or_default(frames: int | None) -> int:
+    return XEN_DEFAULT if frames is None else frames
+
+
+def _grant_version(xen: Hypercalls, asked: int | None) -> int:
+    """The newest version of grant tables that this Xen offers, unless the config asks for another."""
+    if asked is not None:
+        return asked
+    capabilities = xen.physinfo().capabilities
+    if capabilities & XEN_SYSCTL_PHYSCAP_gnttab_v2:
+        return 2
+    return 1 if capabilities & XEN_SYSCTL_PHYSCAP_gnttab_v1 else 0
+
+
+def _pool(host: Host, name: str) -> int:
+    """The number of the cpupool called `name`, or numbered so.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    top = "/local/pool"
+    pools = [pool for pool in host.store.directory(top) if pool.isdigit()] if host.store.exists(top) else []
+    names = host.store.read_many([f"{top}/{pool}/name" for pool in pools])
+    for pool, pool_name in zip(pools, names, strict=True):
+        if name == pool or name.encode() == pool_name:
+            return int(pool)
+    raise ConfigError(
+        "place domain in cpupool",
+        name,
+        "there is no such pool",
+        hint="`xl cpupool-list` shows those there are; leave pool out for Pool-0",
+    )

@@ -1,0 +1,57 @@
+"""Waiting until a new domain's console can be used."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from xentool.domain.nodes import domain_path
+from xentool.errors import TimedOutError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xentool.domain.host import Host
+    from xentool.units import DomId
+
+TTY_SECONDS = 10.0
+
+
+def tty_path(domid: DomId) -> str:
+    """The node in which xenconsoled says which terminal carries the domain's console."""
+    return f"{domain_path(domid)}/console/tty"
+
+
+def read_tty(host: Host, domid: DomId) -> str:
+    """The terminal's path; empty as long as there is none."""
+    value = host.store.try_read(tty_path(domid))
+    return value.decode("utf-8", "replace") if value else ""
+
+
+def wait_for_tty(host: Host, domid: DomId, timeout_seconds: float = TTY_SECONDS) -> str:
+    """The path of the domain's terminal, as soon as xenconsoled has one.
+
+    Raises:
+        TimedOutError: xenconsoled did not open one in time.
+    """
+    with awaited(host, domid, timeout_seconds) as wait:
+        return wait()
+
+
+@contextmanager
+def awaited(host: Host, domid: DomId, timeout_seconds: float = TTY_SECONDS) -> Iterator[Callable[[], str]]:
+    """Watch for the terminal from here on; the function that is given waits for it and says its path."""
+    with host.store.watch(tty_path(domid), "tty") as watch:
+
+        def wait() -> str:
+            for _event in watch.events(timeout_seconds):
+                if tty := read_tty(host, domid):
+                    return tty
+            raise TimedOutError(
+                "connect the console of domain",
+                domid,
+                f"xenconsoled opened no terminal within {timeout_seconds:g} s",
+                hint="is xenconsoled running, and does /var/log/xen/console exist?",
+            )
+
+        yield wait

@@ -1,0 +1,114 @@
+"""Creating a domain: one transaction, from a config to a running guest.
+
+    config → kernel → plan → record (domid, name, store) → resources → memory → store → console → unpause
+
+Whatever goes wrong on the way, ^C included, everything made so far is taken
+away again, and the first cause is what the user hears. A process that is
+killed leaves its journal, which the next command finishes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, contextmanager
+
+from xentool.domain import claim, console, resources, userdata
+from xentool.domain.builder import build_guest
+from xentool.domain.journal import Journal
+from xentool.domain.kernel import load_kernel, open_ramdisk
+from xentool.domain.nodes import commit_nodes, console_nodes, image_nodes
+from xentool.domain.plan import make_plan
+from xentool.domain.recover import undo_create
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.host import Host
+    from xentool.domain.journal import Entry
+    from xentool.domain.kernel import Ramdisk
+    from xentool.domain.paths import Paths
+    from xentool.domain.plan import Plan
+    from xentool.units import DomId
+
+
+def create_domain(
+    host: Host, config: DomainConfig, *, paused: bool = False, progress: Callable[[str], None] | None = None
+) -> DomId:
+    """Build the domain that `config` describes and start it, unless `paused`.
+
+    `progress` is told each step's name as it begins.
+
+    Raises:
+        XentoolError: it could not be built; nothing of it is left, or the error's notes say what is.
+    """
+    step = progress or (lambda _name: None)
+    step("reading the kernel")
+    with (
+        planned(host.paths, config) as (plan, ramdisk),
+        Journal(host.paths.run).begin(plan.uuid) as entry,
+        _undone_on_error(host, entry),
+    ):
+        step("claiming name and memory")
+        domid = claim.claim_domain(host, plan, entry)
+        started = time.time()
+        step("preparing the domain")
+        facts = resources.prepare(host, plan, domid)
+        step("building its memory")
+        guest = build_guest(host, plan, domid, facts, ramdisk)
+        resources.set_scheduling(host, config, domid)
+        step("writing the store")
+        commit_nodes(
+            host.store,
+            image_nodes(domid, config, plan.uuid, facts.store_port, guest.store_mfn, f"{started:.2f}"),
+        )
+        host.store.introduce(domid, guest.store_mfn, facts.store_port)
+        step("connecting the console")
+        with console.awaited(host, domid) as wait_for_console:
+            commit_nodes(
+                host.store, console_nodes(domid, facts.console_domid, facts.console_port, guest.console_mfn)
+            )
+            wait_for_console()
+        userdata.save(host, plan, domid)
+        if not paused:
+            step("starting it")
+            host.hypercalls.unpause_domain(domid)
+    return domid
+
+
+@contextmanager
+def planned(paths: Paths, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | None]]:
+    """The plan for `config`, its kernel and ramdisk open as long as the context lasts."""
+    with ExitStack() as files:
+        kernel = files.enter_context(load_kernel(config.kernel, cache_dir=paths.kernel_cache))
+        ramdisk = None
+        if config.ramdisk is not None:
+            ramdisk = files.enter_context(open_ramdisk(config.ramdisk))
+        plan = make_plan(config, kernel, ramdisk.size if ramdisk else None, config.uuid or new_uuid())
+        yield plan, ramdisk
+
+
+def new_uuid() -> str:
+    """A random (version 4) UUID, RFC 9562."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@contextmanager
+def _undone_on_error(host: Host, entry: Entry) -> Iterator[None]:
+    """Take the half-built domain away if the body fails; the body's error is what is raised."""
+    try:
+        yield
+    except BaseException as cause:
+        try:
+            undo_create(host, entry.facts)
+        except Exception as undo_error:  # noqa: BLE001 — kept beside the cause, and tried again later
+            cause.add_note(f"and it could not be taken away again: {undo_error}")
+            cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+            entry.close(finished=False)
+        raise

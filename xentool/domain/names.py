@@ -1,0 +1,50 @@
+"""Which domain has which name.
+
+A name is a store node, and nodes outlive domains when something goes wrong:
+a stale ``/local/domain/1/name`` must not lead to a domain 1 that is another.
+So names are looked up for the domains that the hypervisor has, and no others.
+"""
+
+from __future__ import annotations
+
+from xentool.errors import NotFoundError
+from xentool.units import DomId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xentool.domain.host import Host
+    from xentool.store.operations import Operations
+
+
+def names_of(store: Operations, domids: Sequence[int]) -> dict[DomId, str]:
+    """The names of those of `domids` that have one, read in one go."""
+    values = store.read_many([f"/local/domain/{domid}/name" for domid in domids])
+    return {
+        DomId(domid): value.decode("utf-8", "replace")
+        for domid, value in zip(domids, values, strict=True)
+        if value is not None
+    }
+
+
+def resolve(host: Host, name_or_domid: str) -> DomId:
+    """The domain of that name or number; digits are a domid, as in xl.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if name_or_domid.isascii() and name_or_domid.isdigit():
+        domid = DomId(int(name_or_domid))
+        host.hypercalls.domain_info(domid)  # raises NotFoundError
+        return domid
+    names = names_of(host.store, [info.domid for info in host.hypercalls.domain_infos()])
+    for domid, name in names.items():
+        if name == name_or_domid:
+            return domid
+    raise NotFoundError(
+        "find domain",
+        name_or_domid,
+        "no running domain has that name",
+        hint="`xentool list` shows those there are",
+    )

@@ -1,0 +1,54 @@
+"""Finishing what creates left undone: the ones that failed, and the ones that were killed."""
+
+from __future__ import annotations
+
+from xentool.domain.journal import Journal
+from xentool.domain.remove import remove_domain, without_interruption
+from xentool.units import DomId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.domain.host import Host
+
+
+def undo_create(host: Host, facts: dict[str, str]) -> DomId | None:
+    """Take away the domain that a journal's entry tells of; its domid, or None if there was none yet.
+
+    A create notes ``creating`` once it knows that nobody has the uuid, and ``domid`` once Xen
+    said it. Between the two the domain is known by its uuid (Xen's "handle") alone.
+    """
+    if "creating" not in facts:
+        return None
+    uuid = facts["uuid"]
+    domid = _find(host, uuid, facts.get("domid"))
+    if domid is None:
+        return None
+    with without_interruption():
+        remove_domain(host, domid, uuid)
+    return domid
+
+
+def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
+    """The domid to clean up. One that another domain has got meanwhile is not ours any more."""
+    handle = bytes.fromhex(uuid.replace("-", ""))
+    for info in host.hypercalls.domain_infos():
+        if info.handle == handle:
+            return DomId(info.domid)
+        if noted is not None and info.domid == int(noted):
+            return None
+    # No such domain: it may have died between the hypervisor's undo and the store's.
+    return None if noted is None else DomId(int(noted))
+
+
+def finish_undone(host: Host) -> list[str]:
+    """Undo every create whose process died; the uuids of what was taken away."""
+    done = []
+    for entry in Journal(host.paths.run).abandoned():
+        finished = False
+        try:
+            if undo_create(host, entry.facts) is not None:
+                done.append(entry.facts["uuid"])
+            finished = True
+        finally:
+            entry.close(finished=finished)
+    return done

@@ -1,0 +1,160 @@
+"""The native toolstack: domains built by our own code, on any hypervisor behind the port."""
+
+from __future__ import annotations
+
+from xentool.domain import names
+from xentool.errors import NotFoundError
+from xentool.toolstack.views import DomainView
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.host import Host
+    from xentool.domain.plan import Plan
+    from xentool.hypervisor.calls.info import DomainInfo
+    from xentool.toolstack.views import HostView
+    from xentool.units import DomId
+
+SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
+ACTIONS = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
+
+
+class NativeToolstack:
+    """Implements `xentool.toolstack.port.Toolstack` on a `Host`."""
+
+    name = "native"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def resolve(self, name_or_domid: str) -> DomId:
+        return names.resolve(self._host, name_or_domid)
+
+    def domains(self) -> Sequence[DomainView]:
+        infos = self._host.hypercalls.domain_infos()
+        known = names.names_of(self._host.store, [info.domid for info in infos])
+        return [_view(info, known.get(info.domid)) for info in infos]
+
+    def domain(self, domid: DomId) -> DomainView:
+        info = self._host.hypercalls.domain_info(domid)
+        return _view(info, names.names_of(self._host.store, [domid]).get(domid))
+
+    def plan(self, config: DomainConfig) -> Plan:
+        from xentool.domain.create import planned
+
+        with planned(self._host.paths, config) as (plan, _ramdisk):
+            return plan
+
+    def create(
+        self, config: DomainConfig, *, paused: bool = False, progress: Callable[[str], None] | None = None
+    ) -> DomId:
+        from xentool.domain.create import create_domain
+
+        return create_domain(self._host, config, paused=paused, progress=progress)
+
+    def destroy(self, domid: DomId) -> None:
+        from xentool.domain.lifecycle import destroy
+
+        destroy(self._host, domid)
+
+    def pause(self, domid: DomId) -> None:
+        self._host.hypercalls.pause_domain(domid)
+
+    def unpause(self, domid: DomId) -> None:
+        self._host.hypercalls.unpause_domain(domid)
+
+    def shutdown(self, domid: DomId) -> None:
+        from xentool.domain.lifecycle import request_shutdown
+
+        request_shutdown(self._host, domid)
+
+    def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
+        from xentool.domain.lifecycle import destroy, wait_until_stopped
+
+        action = self._action_of(domid)
+        reason = wait_until_stopped(self._host, domid, timeout_seconds)
+        if reason is not None and action(reason) == "destroy":
+            try:
+                destroy(self._host, domid)
+            except NotFoundError:
+                pass  # whoever made it, xl's monitor for one, was quicker
+
+    def _action_of(self, domid: DomId) -> Callable[[int], object]:
+        """What the domain's config wants done for each shutdown reason; asked before it may be gone."""
+        try:
+            config = self.config_of(domid)
+        except NotFoundError:
+            return lambda _reason: None
+        return lambda reason: config.get(ACTIONS.get(reason, ""), "destroy")
+
+    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
+        from xentool.domain.console import read_tty, wait_for_tty
+
+        self._host.hypercalls.domain_info(domid)
+        return read_tty(self._host, domid) or wait_for_tty(self._host, domid, timeout_seconds)
+
+    def config_of(self, domid: DomId) -> dict[str, object]:
+        import json
+
+        from xentool.domain.lifecycle import uuid_text
+        from xentool.domain.userdata import load
+
+        handle = self._host.hypercalls.domain_info(domid).handle
+        config: dict[str, object] = json.loads(load(self._host, domid, uuid_text(handle)))
+        return config
+
+    def cpupool_names(self) -> dict[int, str]:
+        store = self._host.store
+        pools = [pool for pool in store.directory("/local/pool") if pool.isascii() and pool.isdigit()]
+        values = store.read_many([f"/local/pool/{pool}/name" for pool in pools])
+        found = {int(pool): value.decode() for pool, value in zip(pools, values, strict=True) if value}
+        return {0: "Pool-0"} | found
+
+    def host(self) -> HostView:
+        from xentool.toolstack.hostinfo import host_view
+
+        return host_view(self._host)
+
+    def finish_undone(self) -> list[str]:
+        """Undo the creates whose processes were killed; the uuids of what was taken away."""
+        from xentool.domain.journal import Journal
+
+        if Journal(self._host.paths.run).is_empty():
+            return []
+        from xentool.domain.recover import finish_undone
+
+        return finish_undone(self._host)
+
+
+def _view(info: DomainInfo, name: str | None) -> DomainView:
+    from xentool.domain.lifecycle import uuid_text
+
+    reason = info.shutdown_reason
+    letter = "-" if reason is None else SHUTDOWN_LETTERS[reason : reason + 1] or "?"
+    state = "".join(
+        (
+            "r" if info.running else "-",
+            "b" if info.blocked else "-",
+            "p" if info.paused else "-",
+            "s" if reason is not None else "-",
+            letter,
+            "d" if info.dying else "-",
+        )
+    )
+    return DomainView(
+        domid=info.domid,
+        name=name,
+        uuid=uuid_text(info.handle),
+        memory_kib=(info.tot_pages + info.outstanding_pages) << 2,
+        max_memory_kib=info.max_pages << 2,
+        vcpus_online=info.nr_online_vcpus,
+        vcpus_max=info.max_vcpu_id + 1,
+        state=state,
+        shutdown_reason=reason,
+        cpu_time_ns=info.cpu_time,
+        cpupool=info.cpupool,
+        ssidref=info.ssidref,
+        is_pv=not info.hvm_guest,
+    )
