@@ -124,6 +124,13 @@ def test_errors_come_from_click_in_our_words(argv: list[str], reason: str) -> No
     assert caught.value.hint
 
 
+def test_the_lab_offers_the_releases_that_it_can_build() -> None:
+    from xentool.lab.recipe import RELEASES
+
+    releases = {option.choices for command in LEAVES for option in command.options if option.name == "xen"}
+    assert releases == {tuple(RELEASES)}
+
+
 def test_unknown_commands_exit_as_with_xl_and_wrong_options_otherwise() -> None:
     codes = {}
     for argv in (["nonsense"], ["list", "--nonsense"]):

@@ -43,6 +43,22 @@ _XEN_RELEASE = Option(
     "xen", ("--xen",), "the release of Xen", "choice", metavar="RELEASE", choices=("4.17", "4.20")
 )
 
+_LAB_OPTIONS = (
+    Option("out", ("--out",), "a folder of this machine that is /lab/out in the lab", "file", metavar="DIR"),
+    Option("memory", ("--memory",), "the machine's memory in MiB (default: 4096)", "integer", metavar="MIB"),
+    Option(
+        "dom0_memory", ("--dom0-memory",), "Domain-0's part of it (default: 1536)", "integer", metavar="MIB"
+    ),
+    Option("cpus", ("--cpus",), "the machine's CPUs (default: 2)", "integer", metavar="NUMBER"),
+    Option(
+        "keep_log",
+        ("--keep-log",),
+        "write the serial console, Xen's and Linux's, to FILE",
+        "file",
+        metavar="FILE",
+    ),
+)
+
 _ALL = (
     Command(
         "create",
@@ -174,29 +190,36 @@ Input that is no terminal is sent to the domain as it comes; at its end the outp
         (
             Command(
                 "lab build",
-                "Make the lab's images, or bring them up to date",
+                "Make the lab's image, or say where it is",
                 _COMMANDS + "lab:build",
-                options=(_XEN_RELEASE,),
+                text="""\
+Prints the image's folder. The first image of a release takes a minute and 150 MB of Debian's packages; it is
+cached, and made anew when its recipe changes.""",
+                options=(
+                    _XEN_RELEASE,
+                    Option("refresh", ("--refresh",), "ask Debian for newer packages"),
+                ),
                 stoppable=True,
             ),
             Command(
                 "lab run",
                 "Run a command in Domain-0 of a fresh lab",
                 _COMMANDS + "lab:run",
-                text="The exit code is the command's, or 124 if the time ran out.",
+                text="""\
+Boots Xen, runs the command as root in Domain-0, where this xentool is installed beside xl, and ends the lab.
+The output and the exit code are the command's. With --json they are an object.
+`xentool lab run --xen 4.20 -- sh -c 'xentool create tiny.cfg && xl list'`""",
                 arguments=(Argument("words", "the command", many=True, metavar="COMMAND"),),
                 options=(
                     _XEN_RELEASE,
                     Option(
-                        "timeout", ("--timeout",), "end the lab after so long", "seconds", metavar="SECONDS"
+                        "timeout",
+                        ("--timeout",),
+                        "end the command, and the lab, after so long (default: 600), and exit 9",
+                        "seconds",
+                        metavar="SECONDS",
                     ),
-                    Option(
-                        "output",
-                        ("--output",),
-                        "where files that the command leaves in /output go",
-                        "file",
-                        metavar="DIR",
-                    ),
+                    *_LAB_OPTIONS,
                 ),
                 stoppable=True,
                 passthrough=True,
@@ -205,7 +228,8 @@ Input that is no terminal is sent to the domain as it comes; at its end the outp
                 "lab shell",
                 "Open a shell in Domain-0 of a fresh lab",
                 _COMMANDS + "lab:shell",
-                options=(_XEN_RELEASE,),
+                text="The lab ends with the shell.",
+                options=(_XEN_RELEASE, *_LAB_OPTIONS),
                 stoppable=True,
             ),
         ),

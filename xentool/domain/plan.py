@@ -37,11 +37,12 @@ class Plan:
     def stack_top(self) -> int:
         return self.layout.vaddr(self.layout.boot_stack) + PAGE_SIZE
 
-    def nodes(self) -> list[Node]:
-        """All store nodes of the create; ids that only the hypervisor knows stand as 0."""
+    def nodes(self, domid: DomId | None = None) -> list[Node]:
+        """All store nodes of the create; `domid` and ids that only the hypervisor knows stand as 0."""
         from xentool.domain import nodes
 
-        domid = console_domid = DomId(0)
+        console_domid = DomId(0)
+        domid = console_domid if domid is None else domid
         unknown_port, unknown_mfn = Port(0), Mfn(0)
         return [
             *nodes.identity_nodes(domid, self.config, self.uuid),
