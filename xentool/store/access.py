@@ -111,18 +111,18 @@ def create(connection: Connection, view: View, path: bytes, value: bytes) -> tup
         for name in missing:
             if not connection.privileged and _owned(connection) >= server.quota.nodes:
                 raise Refused("ENOSPC")
-            node = view.put(connection, name, value if name is path else b"", permissions, children)
-            made.append((name, node))
+            contents = value if name is path else b""
+            made.append((name, _put(connection, view, name, contents, permissions, children)))
             view.count(owner, 1)
             children = leaf_of(name) + b"\0"
-        made.append((above, rewrite(connection, view, above, parent, children=parent.children + children)))
+        changed = rewrite(connection, view, above, parent, children=parent.children + children)
     except Refused:
         for name, _ in made:
             view.drop(name)
             view.count(owner, -1)
-        view.lose()
+            view.lose()
         raise
-    return made[0][1], made[1][1]
+    return made[0][1], made[1][1] if len(made) > 1 else changed
 
 
 def _owned(connection: Connection) -> int:
@@ -144,15 +144,29 @@ def rewrite(
     Raises:
         Refused: a quota is reached; a transaction is lost then.
     """
+    return _put(
+        connection,
+        view,
+        path,
+        node.value if value is None else value,
+        view.domains.live(node.permissions, node.generation),
+        node.children if children is None else children,
+        checked=checked,
+    )
+
+
+def _put(
+    connection: Connection | None,
+    view: View,
+    path: bytes,
+    value: bytes,
+    permissions: Permissions,
+    children: bytes,
+    *,
+    checked: bool = True,
+) -> Node:
     try:
-        return view.put(
-            connection,
-            path,
-            node.value if value is None else value,
-            view.domains.live(node.permissions, node.generation),
-            node.children if children is None else children,
-            checked=checked,
-        )
+        return view.put(connection, path, value, permissions, children, checked=checked)
     except Refused:
         view.lose()
         raise

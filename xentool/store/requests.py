@@ -296,8 +296,8 @@ def do_introduce(connection: Connection, _view: View, payload: bytes) -> bytes:
     parts = _terminated(payload)
     if len(parts) < 3:
         raise Refused("EINVAL")
-    port = leading_number(parts[2])[0]
-    if port <= 0:
+    port = leading_number(parts[2])[0] & 0xFFFFFFFF
+    if not port:
         raise Refused("EINVAL")
     connection.server.introduce(to_domid(parts[0]), leading_number(parts[1])[0], port)
     return _OK

@@ -24,6 +24,7 @@ import time
 from xentool.store import requests
 from xentool.store.connection import Connection
 from xentool.store.domains import DOMID_SELF, Domain, Domains, StoreHost, without_domain
+from xentool.store.paths import child_of
 from xentool.store.permissions import Permission
 from xentool.store.quota import Quota
 from xentool.store.refusal import Refused
@@ -160,11 +161,28 @@ class Server:
 
     def _remove_nodes_of(self, domid: int) -> None:
         """Nobody shall find, or be able to write, what a domain has left behind when its domid comes back."""
-        owned = sorted(path for path, node in self.tree.nodes.items() if node.permissions[0].domid == domid)
-        for path in owned:
-            # Those below another were removed with it.
-            if path in self.tree.nodes and path != b"/":
+        domain = self.domains.find(domid)
+        nodes = self.tree.nodes
+        stack = [b"/"]
+        while stack and domain is not None and domain.nodes > 0:
+            path = stack.pop()
+            node = nodes[path]
+            if node.owner == domid and path != b"/":
                 requests.remove_tree(None, self, self.tree, path)
+                continue
+            if node.owner == domid:
+                # The root stays, whoever was made its owner.
+                self.tree.put(
+                    None,
+                    path,
+                    node.value,
+                    without_domain(node.permissions, domid),
+                    node.children,
+                    checked=False,
+                )
+                self.tree.count(domid, -1)
+                self.tree.count(0, 1)
+            stack += [child_of(path, leaf) for leaf in reversed(node.names())]
 
     def check_domains(self) -> None:
         """Look after domains that crashed, shut down or went. Called when one did (VIRQ_DOM_EXC)."""
