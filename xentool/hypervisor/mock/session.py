@@ -18,13 +18,19 @@ from xentool.hypervisor.mock.ranges import runs_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeVar
+    from typing import Protocol, TypeVar
 
     from xentool.hypervisor.mock.arena import Arena
     from xentool.hypervisor.mock.xen import MockXen
 
     Run = tuple[int, int]
     T = TypeVar("T")
+
+    class Listener(Protocol):
+        """Who is told when a port of Domain-0 fires."""
+
+        def fired(self, port: int, /) -> None: ...
+
 
 CALLER = 0  # sessions are Domain-0's
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xentool.hypervisor.mock.arena import Arena
-    from xentool.hypervisor.mock.session import EventHandle, Session
+    from xentool.hypervisor.mock.session import Listener, Session
 
     Handler = Callable[["MockXen", "Arena", tuple[int, ...]], int]
 
@@ -56,7 +56,7 @@ class MockXen:
         self.mmu = Mmu(self.memory)
         self.events = EventChannels()
         self.domains = Domains(self.memory, self.mmu, self.events)
-        self.domain_0_handles: dict[int, EventHandle] = {}
+        self.domain_0_handles: dict[int, Listener] = {}
         self.sessions: set[Session] = set()
         self._handlers: dict[int, Handler] = {}
         self._start_domain_0(domain_0_bytes >> PAGE_SHIFT)

@@ -1,0 +1,160 @@
+"""The mock host: hypervisor, store, console daemon and simulated guests around one event loop."""
+
+from __future__ import annotations
+
+import os
+
+from xentool.errors import MockHostError
+from xentool.hypervisor.mock.arena import Arena
+from xentool.hypervisor.mock.remote import SOCKET_NAME
+from xentool.hypervisor.mock.session import Session
+from xentool.mockhost.bounded import Log
+from xentool.mockhost.consoled import ConsoleDaemon
+from xentool.mockhost.guest import GuestYard
+from xentool.mockhost.life import LOG_NAME, PID_NAME, STORE_NAME, lock_directory
+from xentool.mockhost.loop import Loop
+from xentool.mockhost.sessions import SessionServer
+from xentool.mockhost.store import HostStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.hypervisor.mock.xen import MockXen
+
+_LOG_LIMIT = 1 << 20
+_CONSOLE_FOLDER = "console"
+
+
+class MockHost:
+    """A mock host in `directory`, which must be ours. `run` serves until it is told to stop or is idle.
+
+    `idle_seconds` is how long it lives without domains and clients; 0 is for ever.
+
+    Raises:
+        MockHostError: another one lives there.
+    """
+
+    def __init__(self, directory: str, xen: MockXen, *, idle_seconds: float) -> None:
+        self.directory = directory
+        self._idle_seconds = idle_seconds
+        self._pid_file = _take_place(directory)
+        self._log = Log(os.path.join(directory, LOG_NAME), _LOG_LIMIT)
+        self._paths = [os.path.join(directory, name) for name in (SOCKET_NAME, STORE_NAME)]
+        self._remove_sockets()
+        self._loop = Loop()
+        self._xen = xen
+        self._arena = Arena()
+        session = Session(xen, self._arena)
+        self._store = HostStore(self._loop, xen, session, self._log, self._paths[1], self._changed)
+        self._consoles = ConsoleDaemon(
+            self._loop, session, self._store, self._log, os.path.join(directory, _CONSOLE_FOLDER)
+        )
+        self._guests = GuestYard(self._loop, xen, self._log)
+        xen.domains.on_exception = lambda: self._loop.later(self._store.domains_changed)
+        self._callers = SessionServer(
+            self._loop, xen, self._log, self._paths[0], changed=self._changed, stop=self._loop.stop
+        )
+        self._log.line(f"mock host {os.getpid()}: Xen {xen.release}, {xen.memory.frame_count >> 8} MiB")
+        self._changed()
+
+    def run(self) -> None:
+        """Serve; then leave nothing behind but the logs."""
+        try:
+            with _Wakeup(self._loop):
+                self._loop.run()
+        finally:
+            self._close()
+
+    def _changed(self) -> None:
+        """Somebody came or went: is there still a reason to live?"""
+        seconds = self._idle_seconds if self._idle_seconds > 0 and self._is_idle() else None
+        self._loop.set_deadline("idle", seconds, self._expire)
+
+    def _is_idle(self) -> bool:
+        return (
+            not self._callers.callers and not self._store.client_count and len(self._xen.domains.all()) == 1
+        )
+
+    def _expire(self) -> None:
+        if not self._is_idle():
+            return
+        # Whoever is starting a host has found this one alive: then it has to stay so.
+        lock = lock_directory(self.directory, wait=False)
+        if lock is None:
+            self._changed()
+            return
+        self._log.line(f"idle for {self._idle_seconds:g} s: the end")
+        try:
+            self._remove_sockets()
+            self._loop.stop()
+        finally:
+            os.close(lock)
+
+    def _remove_sockets(self) -> None:
+        for path in self._paths:
+            if os.path.lexists(path):
+                os.unlink(path)
+
+    def _close(self) -> None:
+        self._remove_sockets()
+        self._callers.close()
+        self._consoles.close()
+        self._store.close()
+        self._xen.close()
+        self._arena.close()
+        self._loop.close()
+        self._log.line("ended")
+        self._log.close()
+        os.unlink(os.path.join(self.directory, PID_NAME))
+        os.close(self._pid_file)
+
+
+class _Wakeup:
+    """SIGTERM and SIGINT end the loop."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        import signal
+
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before = [signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)]
+        signal.set_wakeup_fd(self._write)
+        self._loop.watch(self._read, lambda _events: self._loop.stop())
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        signal.set_wakeup_fd(-1)
+        for number, before in zip((signal.SIGTERM, signal.SIGINT), self._before, strict=True):
+            signal.signal(number, before)
+        self._loop.forget(self._read)
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _take_place(directory: str) -> int:
+    """The pid file, locked for as long as we live: the kernel gives the lock back whatever ends us."""
+    import fcntl
+
+    path = os.path.join(directory, PID_NAME)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise MockHostError(
+                "start the mock host",
+                directory,
+                f"another one lives there, process {pid or 'unknown'}, and does not answer",
+                hint="end that process, or name another directory with XENTOOL_MOCK_DIR",
+            ) from None
+        # Its last owner may have removed it between our open and our lock.
+        if os.path.lexists(path) and os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            break
+        os.close(descriptor)
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

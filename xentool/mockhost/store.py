@@ -1,0 +1,164 @@
+"""The mock host's XenStore: the server, its socket, the domains' rings, and Domain-0's own nodes."""
+
+from __future__ import annotations
+
+from xentool.mockhost.backend import RingBackend
+from xentool.mockhost.ring import BrokenRingError, store_ring
+from xentool.store.client import StoreClient
+from xentool.store.domains import StoreHost
+from xentool.store.local import LocalTransport
+from xentool.store.serve import SocketServer
+from xentool.store.server import Server
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.hypervisor.mock.session import Session
+    from xentool.hypervisor.mock.xen import MockXen
+    from xentool.mockhost.bounded import Log
+    from xentool.mockhost.loop import Loop
+    from xentool.store.connection import Connection
+
+_GRANT_REFERENCE = 1  # GNTTAB_RESERVED_XENSTORE
+_CHUNK = 65536
+
+
+class DomainRing:
+    """A domain's connection to the store, through the page that it shares with Domain-0."""
+
+    def __init__(self, session: Session, domid: int, gfn: int, port: int, connection: Connection) -> None:
+        self._connection = connection
+        self._closed = False
+        self._unsent = b""
+        self._backend: RingBackend | None = None
+        self._backend = backend = RingBackend(session, domid, _GRANT_REFERENCE, gfn, port, self._pump)
+        self._requests = store_ring(backend.page, "requests")
+        self._replies = store_ring(backend.page, "replies")
+        connection.on_output = lambda _connection: self._pump()
+        self._pump()
+
+    def _pump(self) -> None:
+        """Take requests, give replies, as far as the ring and the domain's limits allow."""
+        backend, connection = self._backend, self._connection
+        if backend is None or self._closed or not hasattr(self, "_replies"):
+            return
+        moved = False
+        try:
+            if connection.may_ask():
+                data = self._requests.read()
+                if data:
+                    moved = True
+                    connection.on_output = None  # or a reply would bring us here again, from within
+                    connection.feed(data)
+                    connection.on_output = lambda _connection: self._pump()
+            while room := self._replies.space():
+                self._unsent = self._unsent or connection.take(min(room, _CHUNK))
+                if not self._unsent:
+                    break
+                moved = True
+                self._unsent = self._unsent[self._replies.write(self._unsent) :]
+        except BrokenRingError:
+            self._closed = True  # a guest that breaks its ring only hurts itself
+            return
+        if moved:
+            backend.notify()
+
+    def close(self) -> None:
+        self._closed = True
+        self._connection.on_output = None
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+
+
+class MockStoreHost(StoreHost):
+    """What the store asks of the mock hypervisor."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.rings: dict[int, DomainRing] = {}
+
+    def exists(self, domid: int) -> bool:
+        domain = self._session.xen.domains.find(domid)
+        return domain is not None and not domain.dying
+
+    def is_shut_down(self, domid: int) -> bool:
+        domain = self._session.xen.domains.find(domid)
+        return domain is not None and domain.shutting_down
+
+    def is_dying(self, domid: int) -> bool:
+        domain = self._session.xen.domains.find(domid)
+        return domain is not None and domain.dying
+
+    def introduce(self, domid: int, gfn: int, port: int, connection: Connection) -> None:
+        self.release(domid)
+        self.rings[domid] = DomainRing(self._session, domid, gfn, port, connection)
+
+    def release(self, domid: int) -> None:
+        ring = self.rings.pop(domid, None)
+        if ring is not None:
+            ring.close()
+
+
+class HostStore:
+    """The server in this process, on a socket at `path`."""
+
+    def __init__(
+        self, loop: Loop, xen: MockXen, session: Session, log: Log, path: str, changed: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._changed = changed
+        self._own_clients = 0
+        self.host = MockStoreHost(session)
+        self.server = Server(self.host)
+        self.server.log = log.line
+        self.sockets = SocketServer(path, self.server)
+        self._write_own_nodes(xen)
+        loop.watch(self.sockets.fileno(), lambda _events: self._serve())
+
+    def client(self, domid: int = 0) -> tuple[StoreClient, Connection]:
+        """A client in this process, and its connection, whose `on_output` tells of watch events."""
+        connection = self.server.connect(domid)
+        if not domid:
+            self._own_clients += 1
+        return StoreClient(transport=LocalTransport(connection)), connection
+
+    def domains_changed(self) -> None:
+        """A domain shut down or went away: what xenstored does on VIRQ_DOM_EXC."""
+        self.server.check_domains()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what others in this process have caused, once they are done."""
+        self._loop.later(self._serve)
+
+    def _serve(self) -> None:
+        self.sockets.handle_ready()
+        # Guests that leave their events lying lose them in time.
+        self._loop.set_deadline("store", self.server.expire_events(), self._serve)
+        self._changed()
+
+    @property
+    def client_count(self) -> int:
+        """How many sockets are connected."""
+        sockets = sum(1 for connection in self.server.connections.values() if connection.domain is None)
+        return sockets - self._own_clients
+
+    def _write_own_nodes(self, xen: MockXen) -> None:
+        """What xen-init-dom0 and Domain-0's kernel leave in a real store."""
+        target = xen.domains.get(0).total_pages * 4
+        client, _ = self.client()
+        with client.batch() as batch:
+            batch.write("/local/domain/0/domid", "0")
+            batch.write("/local/domain/0/name", "Domain-0")
+            batch.write("/local/domain/0/memory/target", str(target))
+            batch.write("/local/domain/0/memory/static-max", str(target))
+        client.close()
+        self._own_clients -= 1
+
+    def close(self) -> None:
+        for domid in list(self.host.rings):
+            self.host.release(domid)
+        self._loop.forget(self.sockets.fileno())
+        self.sockets.close()
