@@ -252,7 +252,7 @@ def test_the_magic(compiler: Compiler) -> None:
     assert vcpu.vcpu_guest_context.offset("user_regs") == vcpu.USER_REGS
 
 
-# cpufeatureset.h numbers a feature by word and bit; which leaf and register a word stands for is said there in comments.
+# cpufeatureset.h numbers a feature by word and bit; its comments say which leaf and register a word is.
 WORDS = {
     (0x1, cpu_policy.XEN_CPUID_NO_SUBLEAF, "d"): 0,
     (0x80000001, cpu_policy.XEN_CPUID_NO_SUBLEAF, "c"): 3,
