@@ -64,6 +64,21 @@ def by_click(argv: list[str]) -> Parsed | None:
     return result
 
 
+def repeats_an_option(argv: list[str]) -> bool:
+    """Whether an option that takes a value is there twice, however spelled."""
+    for option in OPTIONS:
+        letters = [spelling[1] for spelling in option.spellings if len(spelling) == 2]
+        uses = [
+            word
+            for word in argv
+            if word.partition("=")[0] in option.spellings
+            or (word[:1] == "-" != word[1:2] and any(letter in word for letter in letters))
+        ]
+        if option.takes_value and len(uses) > 1:
+            return True
+    return False
+
+
 @settings(max_examples=400, deadline=None)
 @given(argv=LINES)
 @example(argv=["--backend", "mock", "create", "-pcf", "x.cfg", "memory=4", "--", "-n"])
@@ -75,8 +90,11 @@ def by_click(argv: list[str]) -> Parsed | None:
 def test_both_understand_the_same_lines_alike(argv: list[str]) -> None:
     quick = fast.parse(argv)
     slow = by_click(argv)
-    assert (quick is None) == (slow is None)
-    if quick is not None and slow is not None:
+    if quick is None:
+        # click looks at the last value of a repeated option only; the fast parser leaves such lines to it.
+        assert slow is None or repeats_an_option(argv)
+    else:
+        assert slow is not None
         assert quick.command is slow.command
         assert quick.values == slow.values
         assert {name: type(value) for name, value in quick.values.items()} == {

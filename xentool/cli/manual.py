@@ -134,6 +134,28 @@ def _all_commands() -> str:
     return "\n\n".join(parts)
 
 
+def _all_globals() -> str:
+    return _options(GLOBALS).strip("\n")
+
+
+def _all_keys() -> str:
+    """Every key of a config, group by group."""
+    from itertools import groupby
+
+    from xentool.domain.config.keys import all_keys
+
+    parts = []
+    for group, keys in groupby(all_keys(), key=lambda key: key.group):
+        parts.append(f"## {group[:1].upper()}{group[1:]}")
+        for key in keys:
+            facts = [key.kind, *([f"{' and '.join(key.types)} only"] if key.types else []), key.status]
+            if key.default:
+                facts.append(f"default {key.default}")
+            instead = f" Use {key.instead}." if key.instead else ""
+            parts.append(f"`{key.name}` ({', '.join(facts)})\n:   {_sentence(key.doc)}{instead}")
+    return "\n\n".join(parts)
+
+
 def _source(name: str, section: int) -> str:
     """The page's prose with the generated lists in their places."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -145,9 +167,11 @@ def _source(name: str, section: int) -> str:
                 text = file.read()
         except FileNotFoundError:
             continue
-        return text.replace("{{commands}}", _all_commands()).replace(
-            "{{globals}}", _options(GLOBALS).strip("\n")
-        )
+        generated = {"commands": _all_commands, "globals": _all_globals, "keys": _all_keys}
+        for mark, make in generated.items():
+            if f"{{{{{mark}}}}}" in text:
+                text = text.replace(f"{{{{{mark}}}}}", make())
+        return text
     raise HostError(
         "show the manual page",
         name,

@@ -75,9 +75,15 @@ def table_rows(plan: Plan) -> list[tuple[str, str, str, str]]:
         for level in range(len(mapping.tables), 0, -1):
             tables = mapping.tables[level - 1]
             if tables.count:
-                reach = "all" if level == len(mapping.tables) else f"{tables.first:#x}-{tables.last:#x}"
+                whole = level == len(mapping.tables)
+                reach = "all" if whole else f"{_canonical(tables.first):#x}-{_canonical(tables.last):#x}"
                 rows.append((f"L{level}", f"{tables.pfn:#x}", str(tables.count), reach))
     return rows
+
+
+def _canonical(address: int) -> int:
+    """The layout counts in 48 bits; the hardware wants bit 47 repeated above."""
+    return address | 0xFFFF << 48 if address >> 47 else address
 
 
 TABLE_HEADER = ("tables", "pfn", "frames", "map")

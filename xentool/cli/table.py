@@ -266,7 +266,7 @@ domain and no visitor for a while, and leaves nothing behind.""",
     Command("version", "Print xentool's version", _COMMANDS + "about:version"),
     Command(
         "help",
-        "Show the manual of a command, or of xentool",
+        "Show the manual: of xentool, of a command, of configs (help xentool.cfg)",
         _COMMANDS + "about:help_",
         arguments=(Argument("words", "the command", required=False, many=True, metavar="COMMAND"),),
     ),

@@ -113,11 +113,33 @@ def plan_tables(plan: Plan) -> str:
     titled: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
         ("Memory", plantext.SEGMENT_HEADER, plantext.segment_rows(plan)),
         ("Page tables", plantext.TABLE_HEADER, plantext.table_rows(plan)),
-        ("Store", ("path", "value", "permissions"), plantext.node_rows(plan)),
     ]
     for title, header, rows in titled:
         table = _table(title, *((name, "right" if name in numbers else "left") for name in header))
         for row in rows:
             table.add_row(*map(Text, row))
         parts += ["", table]
+    parts += [_store_tree(plantext.node_rows(plan))]
     return _drawn(*parts)
+
+
+def _store_tree(rows: Iterable[tuple[str, str, str]]) -> RenderableType:
+    """Store nodes as the tree that they are; sorted by path, as `xenstore-ls` has it."""
+    from rich.tree import Tree
+
+    root = Tree("Store", style="bold", guide_style="dim")
+    branches = {"": root}
+    for path, value, permissions in sorted(rows):
+        parent = ""
+        for name in path.strip("/").split("/"):
+            here = f"{parent}/{name}"
+            if here not in branches:
+                branches[here] = branches[parent].add(Text(name, style="not bold"))
+            parent = here
+        shown = Text(path.rpartition("/")[2], style="not bold")
+        if value:
+            shown.append(f' = "{value}"', style="green")
+        if permissions:
+            shown.append(f"  {permissions}", style="dim")
+        branches[path].label = shown
+    return root

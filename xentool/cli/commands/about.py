@@ -20,9 +20,10 @@ def version(context: Context) -> int:
 
 
 def help_(context: Context, *, words: tuple[str, ...]) -> int:
-    from xentool.cli.manual import command_page, manual_page
+    from xentool.cli.manual import PAGES, command_page, manual_page
 
-    text = command_page(words) if words else manual_page()
+    is_page = not words or words[0] in dict(PAGES)
+    text = manual_page(*words[:1]) if is_page else command_page(words)
     if context.styled:
         import pydoc
 

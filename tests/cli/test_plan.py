@@ -1,0 +1,81 @@
+"""What a dry run shows, for a kernel that we write ourselves."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xentool.cli.backends import Backend
+from xentool.cli.mockkernel import BASE, LOAD_PADDR, mock_kernel
+from xentool.cli.plantext import plan_dict, plan_text
+from xentool.cli.tables import plan_tables
+from xentool.domain.config.model import DomainConfig
+from xentool.domain.paths import Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xentool.domain.plan import Plan
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """Planned on a backend that cannot be connected to: a dry run needs no host."""
+
+    def connect() -> None:
+        raise AssertionError("a plan asks no hypervisor")
+
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(mock_kernel())
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect)  # type: ignore[arg-type]
+    return backend.planner.plan(DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2))
+
+
+def test_the_text_says_where_everything_goes(plan: Plan) -> None:
+    text = plan_text(plan)
+    assert "domain         : web\n" in text
+    assert "uuid           : a new one\n" in text
+    assert "(16385 frames: 32 x 2 MiB, 1 x 4 KiB)" in text
+    assert f"entry          : {BASE + LOAD_PADDR:#x}\n" in text
+    assert "  0xffffff8000000000-0xffffffffffffffff\n" in text
+    assert '\n/local/domain/DOMID/name = "web"\n' in text
+    assert '\n/local/domain/DOMID/control/shutdown = ""   (nDOMID)\n' in text
+    assert plan.uuid not in text
+    assert "/local/domain/0/name" not in text
+
+
+def test_two_plans_of_one_config_are_the_same_text(plan: Plan, tmp_path: Path) -> None:
+    config = DomainConfig(name="web", memory_kib=65_540, kernel=str(tmp_path / "kernel"), vcpus=2)
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None)  # type: ignore[arg-type]
+    again = backend.planner.plan(config)
+    assert again.uuid != plan.uuid
+    assert plan_text(again) == plan_text(plan)
+    assert plan_dict(again) == plan_dict(plan)
+
+
+def test_json_and_text_agree_on_the_segments(plan: Plan) -> None:
+    answer = json.loads(json.dumps(plan_dict(plan)))
+    lines = plan_text(plan).splitlines()
+    for segment in answer["segments"]:
+        words = [segment["name"], f"{segment['pfn']:#x}", str(segment["pages"]), f"{segment['vaddr']:#x}"]
+        assert any(all(word in line.split("  ") or word in line.split() for word in words) for line in lines)
+    assert sum(segment["pages"] for segment in answer["segments"]) <= answer["nr_pages"]
+    assert {"path": "/libxl/DOMID", "value": "", "permissions": ["n0"]} in answer["store"]
+
+
+def test_the_terminal_shows_the_store_as_a_tree(plan: Plan) -> None:
+    shown = plan_tables(plan)
+    assert "start_info" in shown
+    assert 'name = "web"' in shown
+    assert "control" in shown
+
+
+def test_the_mock_kernel_can_be_written_by_the_command(tmp_path: Path) -> None:
+    from xentool.cli import main
+
+    path = tmp_path / "kernel"
+    assert main.run(["mock", "kernel", str(path)]) == 0
+    assert path.read_bytes() == mock_kernel()
+    assert main.run(["mock", "kernel", str(tmp_path / "no" / "kernel")]) == 1
