@@ -9,7 +9,7 @@ import pytest
 
 from xentool.cli.backends import Backend
 from xentool.cli.mockkernel import BASE, LOAD_PADDR, mock_kernel
-from xentool.cli.plantext import plan_dict, plan_text
+from xentool.cli.planview import plan_dict, plan_text
 from xentool.cli.tables import plan_tables
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.paths import Paths

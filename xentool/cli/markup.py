@@ -106,7 +106,7 @@ def to_roff(source: str, title: str, section: int, version: str) -> str:
             body = "\n".join(_roff_line(_escape(line)) for line in block.text.split("\n"))
             out += [".PP", ".RS 4", ".nf", body, ".fi", ".RE"]
         elif block.kind == "item":
-            out += [".IP \\(bu 2", _roff_line(text)]
+            out += [".IP \\[u2022] 2", _roff_line(text)]
         elif block.kind == "definition":
             out += [".TP", _roff_line(_roff_inline(block.term)), _roff_line(text)]
         else:

@@ -101,8 +101,8 @@ begun, and what `kill -9` leaves behind the next command undoes (see `xentool gc
         _COMMANDS + "show:list_domains",
         text="""\
 Lists all domains, or those named. In a pipe the text is xl's, byte for byte; on a terminal it is a table.
-The state's letters are r(unning) b(locked) p(aused) s(hut down), then the reason of a shutdown
-(r: reboot, s: suspend, c: crash, w: watchdog, S: soft reset), then d(ying).""",
+The state's letters: r running, b blocked (idle), p paused, s shut down; then why it shut down: r reboot,
+s suspend, c crash, w watchdog, S soft reset, and - power off; then d dying.""",
         arguments=(
             Argument("domains", "the domains to list", "domain", required=False, many=True, metavar="DOMAIN"),
         ),

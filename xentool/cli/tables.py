@@ -101,25 +101,25 @@ def info_table(host: HostView) -> str:
 
 
 def plan_tables(plan: Plan) -> str:
-    from xentool.cli import plantext
+    from xentool.cli import planview
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for key, value in plantext.summary(plan):
+    for key, value in planview.summary(plan):
         facts.add_row(key, Text(value))
     numbers = {"pfn", "frames", "bytes", "address"}
     parts: list[RenderableType] = [facts]
     titled: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
-        ("Memory", plantext.SEGMENT_HEADER, plantext.segment_rows(plan)),
-        ("Page tables", plantext.TABLE_HEADER, plantext.table_rows(plan)),
+        ("Memory", planview.SEGMENT_HEADER, planview.segment_rows(plan)),
+        ("Page tables", planview.TABLE_HEADER, planview.table_rows(plan)),
     ]
     for title, header, rows in titled:
         table = _table(title, *((name, "right" if name in numbers else "left") for name in header))
         for row in rows:
             table.add_row(*map(Text, row))
         parts += ["", table]
-    parts += [_store_tree(plantext.node_rows(plan))]
+    parts += [_store_tree(planview.node_rows(plan))]
     return _drawn(*parts)
 
 

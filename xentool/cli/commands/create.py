@@ -66,7 +66,7 @@ def split_words(words: Sequence[str], defconfig: str | None) -> tuple[str, list[
 def _show_plan(context: Context, config: DomainConfig) -> int:
     plan = context.backend.planner.plan(config)
     if context.json:
-        from xentool.cli.plantext import plan_dict
+        from xentool.cli.planview import plan_dict
 
         context.write_json(plan_dict(plan))
     elif context.styled:
@@ -74,7 +74,7 @@ def _show_plan(context: Context, config: DomainConfig) -> int:
 
         context.write(plan_tables(plan))
     else:
-        from xentool.cli.plantext import plan_text
+        from xentool.cli.planview import plan_text
 
         context.write(plan_text(plan))
     return 0
