@@ -1,0 +1,247 @@
+"""From settings to a `DomainConfig`: every key read, checked, and accounted for.
+
+No key that is set goes unnoticed: it is honoured, or it is an error (xl knows it and xentool
+does not build it yet), or it is a warning (nobody knows it, it concerns another type of guest, or
+it has no effect). A value that asks for nothing (an empty list, the default) is neither.
+"""
+
+from __future__ import annotations
+
+from xentool.domain.config.keys import Key, find_key, nearest_key
+from xentool.domain.config.lexer import parse_number
+from xentool.domain.config.model import Action, DomainConfig, GuestType, Source, TscMode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.domain.config.reader import Reader
+
+MAX_VCPUS = 128
+"""libxl refuses more (HVM_MAX_VCPUS, for every type of guest)."""
+MAX_MEMORY_MIB = 16 << 20
+"""16 TiB, the most that Xen supports on x86 (SUPPORT.md)."""
+DEFAULT_MEMORY_KIB = 32 << 10
+DEFAULT_EVENT_CHANNELS = 1023
+MAX_CMDLINE_BYTES = 1023
+"""start_info has 1024 bytes, one of which ends the string (xen/include/public/xen.h)."""
+MAX_NAME_BYTES = 200
+"""So that files called after the domain (logs, userdata) have room for the rest of their names."""
+
+INT_MAX = (1 << 31) - 1
+HEX = frozenset("0123456789abcdef")
+
+
+def build_config(reader: Reader, source: Source) -> DomainConfig:
+    """The config that the settings ask for; what is odd about it is in `reader.warnings`.
+
+    Raises:
+        ConfigError: a value is missing, does not fit, or asks for what xentool does not build yet.
+    """
+    guest_type = _type(reader)
+    _account_for_every_key(reader, guest_type)
+    memory, max_memory = _memory(reader)
+    vcpus, max_vcpus = _vcpus(reader)
+    affinity = reader.affinity("cpus")
+    soft = reader.affinity("cpus_soft")
+    for key, value in (("cpus", affinity), ("cpus_soft", soft)):
+        if value is not None and value.per_vcpu and len(value.lists) > max_vcpus:
+            reader.warn(
+                key, f"has {len(value.lists)} entries for {max_vcpus} vcpus", "those left over are ignored"
+            )
+    return DomainConfig(
+        name=_name(reader),
+        type=guest_type,
+        uuid=_uuid(reader),
+        memory_kib=memory,
+        max_memory_kib=max_memory,
+        vcpus=vcpus,
+        max_vcpus=max_vcpus,
+        cpus=affinity,
+        cpus_soft=soft,
+        pool=reader.text("pool") or None,
+        cpu_weight=reader.number("cpu_weight", 1, 65535),
+        cap=reader.number("cap", 0, 100 * max_vcpus, "a percentage of one CPU"),
+        kernel=_kernel(reader),
+        ramdisk=reader.text("ramdisk") or None,
+        cmdline=_cmdline(reader),
+        on_poweroff=reader.word("on_poweroff", Action, Action.DESTROY),
+        on_reboot=reader.word("on_reboot", Action, Action.RESTART),
+        on_watchdog=reader.word("on_watchdog", Action, Action.DESTROY),
+        on_crash=reader.word("on_crash", Action, Action.DESTROY),
+        on_soft_reset=reader.word("on_soft_reset", Action, Action.SOFT_RESET),
+        max_grant_frames=reader.number("max_grant_frames", 0, INT_MAX),
+        max_maptrack_frames=reader.number("max_maptrack_frames", 0, INT_MAX),
+        max_grant_version=reader.number("max_grant_version", 0, 2),
+        max_event_channels=reader.number("max_event_channels", 0, INT_MAX) or DEFAULT_EVENT_CHANNELS,
+        localtime=reader.flag("localtime"),
+        rtc_timeoffset=reader.number("rtc_timeoffset", -INT_MAX, INT_MAX, "a number of seconds") or 0,
+        tsc_mode=_tsc_mode(reader),
+        nomigrate=reader.flag("nomigrate"),
+        source=source,
+    )
+
+
+def _type(reader: Reader) -> GuestType:
+    given = reader.word("type", GuestType, GuestType.PV)
+    key = "type"
+    if "builder" in reader:
+        builder = reader.text("builder")
+        if builder not in ("generic", "hvm"):
+            raise reader.error("builder", 'must be "generic" or "hvm"', 'better: type = "pv"')
+        built = GuestType.HVM if builder == "hvm" else GuestType.PV
+        if "type" in reader and built != given:
+            raise reader.error(
+                "builder", f'contradicts type = "{given}"', "leave builder out: type replaces it"
+            )
+        given, key = built, "builder" if "type" not in reader else key
+        reader.warn("builder", f'is deprecated: write type = "{built}"')
+    if given != GuestType.PV:
+        raise reader.error(
+            key, f"xentool does not build {given.upper()} guests yet", f"use xl: xl create {reader.path}"
+        )
+    return given
+
+
+def _account_for_every_key(reader: Reader, guest_type: GuestType) -> None:
+    for name in reader.settings:
+        key = find_key(name)
+        if key is None:
+            near = nearest_key(name)
+            reader.warn(name, "is no key of a config; it is ignored", f"did you mean {near}?" if near else "")
+        elif key.status == "supported" or asks_for_nothing(reader, key):
+            continue
+        elif not key.concerns(guest_type):
+            whom = " and ".join(other.upper() for other in key.types)
+            reader.warn(name, f"concerns {whom} guests only; it is ignored")
+        elif key.status == "ignored":
+            reader.warn(name, f"has no effect: {key.doc[0].lower()}{key.doc[1:-1]}")
+        elif key.status == "known":
+            about = key.doc.rstrip(".")
+            raise reader.error(
+                name,
+                f"xentool does not build that yet ({about[0].lower()}{about[1:]})",
+                f"use xl: xl create {reader.path}; or leave {name} out",
+            )
+
+
+def asks_for_nothing(reader: Reader, key: Key) -> bool:
+    """Whether the key's value is empty, or what it would be without the key."""
+    value = reader.settings[key.name].value
+    if value in ([], ""):
+        return True
+    if not key.default or isinstance(value, list):
+        return False
+    default = parse_number(key.default)
+    if default is None:
+        return str(value) == key.default
+    number = parse_number(value) if isinstance(value, str) else int(value)
+    if number is None:
+        return False
+    return bool(number) == bool(default) if key.kind == "boolean" else number == default
+
+
+def _memory(reader: Reader) -> tuple[int, int]:
+    memory = reader.memory_kib("memory", 1, MAX_MEMORY_MIB)
+    most = reader.memory_kib("maxmem", 1, MAX_MEMORY_MIB)
+    if memory is None:
+        memory = DEFAULT_MEMORY_KIB if most is None else most
+        reader.warn("memory", f"is not given: the domain gets {memory >> 10:,} MiB", "write memory = <MiB>")
+    if most is None:
+        most = memory
+    if most < memory:
+        raise reader.error(
+            "maxmem", f"is less than memory ({memory >> 10:,} MiB)", "raise maxmem, or leave it out"
+        )
+    return memory, most
+
+
+def _vcpus(reader: Reader) -> tuple[int, int]:
+    vcpus = reader.number("vcpus", 1, MAX_VCPUS) or 1
+    most = reader.number("maxvcpus", 1, MAX_VCPUS) or vcpus
+    if most < vcpus:
+        raise reader.error("maxvcpus", f"is less than vcpus ({vcpus})", "raise maxvcpus, or leave it out")
+    return vcpus, most
+
+
+def _name(reader: Reader) -> str:
+    """The domain's name. xl takes any string; here a name is one that every command can say again."""
+    name = reader.text("name")
+    if not name:
+        if "name" in reader:
+            raise reader.error("name", "is empty")
+        raise _missing(reader, "name", 'name = "web"')
+    if not name.isprintable():
+        raise reader.error("name", "holds a character that does not print")
+    if "/" in name:
+        raise reader.error("name", 'must not hold "/", because log files are called after the domain')
+    if name.isdecimal():
+        raise reader.error("name", "is a number, which every command would take for a domid", "add a letter")
+    if name.startswith("-"):
+        raise reader.error("name", 'begins with "-", which every command would take for an option')
+    if name != name.strip():
+        raise reader.error("name", "begins or ends with a blank")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise reader.error("name", f"is longer than {MAX_NAME_BYTES} bytes")
+    if any(char.isspace() for char in name):
+        reader.warn("name", "holds a blank, which confuses scripts that read xl's tables")
+    return name
+
+
+def _kernel(reader: Reader) -> str:
+    kernel = reader.text("kernel")
+    if not kernel:
+        raise _missing(reader, "kernel", 'kernel = "/boot/vmlinuz"')
+    return kernel
+
+
+def _missing(reader: Reader, key: str, example: str) -> Exception:
+    from xentool.errors import ConfigError
+
+    return ConfigError("read config", reader.path, f"{key} is missing", hint=f"add, for example: {example}")
+
+
+def _uuid(reader: Reader) -> str | None:
+    text = reader.text("uuid")
+    if not text:
+        return None
+    digits = text.lower()
+    if len(digits) == 36 and digits[8] == digits[13] == digits[18] == digits[23] == "-":
+        digits = digits.replace("-", "")
+    if len(digits) != 32 or not HEX.issuperset(digits):
+        raise reader.error("uuid", "is not a UUID", 'for example: "5f3a1c9e-7b2d-4e86-9a10-c4d2e8f01b37"')
+    if digits == "0" * 32:
+        raise reader.error("uuid", "is Domain-0's", "leave uuid out to get a new one")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _cmdline(reader: Reader) -> str:
+    if "cmdline" in reader:
+        key = "cmdline"
+        text = reader.text(key, forbidden="\0")
+        if "root" in reader or "extra" in reader:
+            reader.warn(key, "is given, so root and extra are ignored")
+    else:
+        root, extra = reader.text("root", forbidden="\0"), reader.text("extra", forbidden="\0")
+        key = "extra" if "extra" in reader else "root"
+        text = extra
+        if "root" in reader:
+            text = f"root={root} {extra}" if "extra" in reader else f"root={root}"
+    size = len(text.encode())
+    if size > MAX_CMDLINE_BYTES:
+        raise reader.error(
+            key,
+            f"makes a command line of {size:,} bytes; a PV guest can be given {MAX_CMDLINE_BYTES:,}",
+            "shorten it",
+        )
+    return text
+
+
+def _tsc_mode(reader: Reader) -> TscMode:
+    if "tsc_mode" not in reader:
+        return TscMode.DEFAULT
+    value = reader.settings["tsc_mode"].value
+    if isinstance(value, int) or (isinstance(value, str) and parse_number(value) is not None):
+        number = reader.number("tsc_mode", 0, len(TscMode.WORDS) - 1) or 0
+        word = TscMode(TscMode.WORDS[number])
+        reader.warn("tsc_mode", f'as a number is deprecated: write tsc_mode = "{word}"')
+        return word
+    return reader.word("tsc_mode", TscMode, TscMode.DEFAULT)
