@@ -168,7 +168,8 @@ def _take_notes(reader: Reader, notes: XenNotes, offset: int, size: int, budget:
         desc_at = name_at + (namesz + 3 & ~3)
         if desc_at + descsz > size:
             raise reader.refuse(f"its ELF note at byte {offset + at:,} runs out of the notes' area")
-        if data[name_at : name_at + namesz] == b"Xen\0":
+        # As Xen has it: the name ends at its NUL, whatever namesz says.
+        if data[name_at : name_at + 4] == b"Xen\0":
             notes.found = True
             _take_note(reader, notes, kind, data[desc_at : desc_at + descsz])
         at = desc_at + (descsz + 3 & ~3)
