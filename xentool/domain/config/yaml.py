@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from xentool.domain.config.lexer import Text, parse_number
 from xentool.domain.config.parser import MAX_DEPTH, Setting
-from xentool.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from yaml import Node, ScalarNode
 
     from xentool.domain.config.parser import Value
+    from xentool.errors import ConfigError
 
 TAG = "tag:yaml.org,2002:"
 
@@ -40,6 +40,13 @@ def parse_yaml(text: str, name: str) -> dict[str, Setting]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     source = Text(text, name)
     try:
+        # The C loader composes by recursion, unguarded: what nests too deep must not reach it.
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH + 1:
+                at = event.start_mark.index if event.start_mark else 0
+                raise source.error(at, f"lists nest at most {MAX_DEPTH} deep")
         root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
@@ -49,8 +56,6 @@ def parse_yaml(text: str, name: str) -> dict[str, Setting]:
     except yaml.YAMLError as exc:  # a character that YAML does not allow
         at = getattr(exc, "position", 0)
         raise source.error(at if 0 <= at <= len(text) else 0, str(exc).splitlines()[0]) from exc
-    except RecursionError as exc:
-        raise ConfigError("read config", name, "lists or mappings nest too deep") from exc
     if root is None:
         return {}
     return _Composer(source).mapping(root)
