@@ -67,6 +67,11 @@ class Dom0:
     def console_log(self, name: str) -> Path:
         return CONSOLE_LOGS / f"guest-{name}.log"
 
+    def forget_console(self, name: str) -> None:
+        """Empty the log of a guest of that name that was here before (xenconsoled appends)."""
+        if self.console_log(name).exists():
+            os.truncate(self.console_log(name), 0)
+
     def wait_for_console(self, name: str, text: str, seconds: float = 90) -> str:
         """The guest's console log, once it has `text`."""
         end = time.monotonic() + seconds
@@ -105,4 +110,11 @@ def write_config(path: Path, **keys: object) -> Path:
     for key, value in keys.items():
         lines.append(f"{key} = {value!r}".replace("'", '"'))
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def tiny_kernel() -> str:
+    """The tiny guest's kernel: dom0 has no compiler, so whoever starts the lab brings it along."""
+    path = os.environ["XENTOOL_TINY_GUEST"]
+    assert os.path.exists(path), path
     return path

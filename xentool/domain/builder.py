@@ -73,7 +73,7 @@ def build_guest(
         xen.hypercall_init(domid, Mfn(p2m[pfn]))
     l4 = Mfn(p2m[layout.page_tables.pfn])
     xen.pin_l4_table(domid, l4)
-    with host.hypervisor.map_frames(domid, array("Q", [shared_info_mfn])) as mapping:
+    with host.hypercalls.map_frames(domid, array("Q", [shared_info_mfn])) as mapping:
         mapping.view[:] = startup.shared_info()
     xen.set_vcpu_context(domid, 0, startup.vcpu_context(plan, l4))
     _seed_grants(host, domid, resources, store_mfn, console_mfn)
@@ -117,7 +117,7 @@ def _write_memory(
         offsets[segment.name] = len(frames) << PAGE_SHIFT
         frames.extend(p2m.mfns(segment.pfn, segment.pages))
     tables = build_tables(layout, p2m)
-    with host.hypervisor.map_frames(domid, frames) as mapping:
+    with host.hypercalls.map_frames(domid, frames) as mapping:
 
         def view_of(segment: Segment) -> memoryview:
             start = offsets[segment.name]

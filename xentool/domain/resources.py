@@ -64,7 +64,7 @@ def _place_vcpus(host: Host, config: DomainConfig, domid: DomId) -> None:
     """Pin vcpus (``cpus``) or let them prefer processors (``cpus_soft``)."""
     if config.cpus is None and config.cpus_soft is None:
         return
-    nodes = host.hypercalls.node_of_cpu()
+    nodes = host.hypercalls.cpu_nodes()
     hard = config.cpus.resolve("cpus", config.max_vcpus, nodes) if config.cpus else []
     soft = config.cpus_soft.resolve("cpus_soft", config.max_vcpus, nodes) if config.cpus_soft else []
     for vcpu in range(max(len(hard), len(soft))):

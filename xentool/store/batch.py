@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from xentool.store.permissions import Permission
 
 
+ABSENT = b"ENOENT\0"
+
+
 class Batch:
     """Gathers requests; leaving its ``with`` without an error sends them, in order.
 
@@ -77,6 +80,8 @@ class Batch:
             return
         first = None
         for request, reply in zip(requests, self._client.exchange(self._tx_id, requests), strict=True):
+            if request[0] == xs_wire.XS_RM and reply[3] == ABSENT:
+                continue  # the daemon minds if even the parent is absent; we wanted it gone, and it is
             if first is None and reply[0] != request[0]:
                 first = failure(*request, reply[3])
         if first is not None:

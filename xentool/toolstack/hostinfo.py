@@ -45,7 +45,7 @@ def _hardware(host: Host) -> dict[str, str]:
         "sharing_freed_memory": str(host.hypercalls.sharing_freed_pages() // _PAGES_PER_MIB),
         "sharing_used_memory": str(host.hypercalls.sharing_used_pages() // _PAGES_PER_MIB),
         "outstanding_claims": str(info.outstanding_pages // _PAGES_PER_MIB),
-        "free_cpus": str(host.hypercalls.free_cpus()),
+        "free_cpus": str(host.hypercalls.free_cpus().bit_count()),
     }
 
 
@@ -88,13 +88,13 @@ def _xen(host: Host) -> dict[str, str]:
         "xen_version": f"{major}.{minor}{extra}",
         "xen_caps": xen.capabilities(),
         "xen_scheduler": xen.scheduler_name(),
-        "xen_pagesize": str(xen.pagesize()),
+        "xen_pagesize": str(xen.page_size()),
         "platform_params": f"virt_start={xen.virt_start():#x}",
         "xen_changeset": xen.changeset(),
         "xen_commandline": xen.commandline(),
-        "cc_compiler": built.compiler,
-        "cc_compile_by": built.compile_by,
-        "cc_compile_domain": built.compile_domain,
-        "cc_compile_date": built.compile_date,
-        "build_id": xen.build_id(),
+        "cc_compiler": built["compiler"],
+        "cc_compile_by": built["compile_by"],
+        "cc_compile_domain": built["compile_domain"],
+        "cc_compile_date": built["compile_date"],
+        "build_id": xen.build_id().hex(),
     }

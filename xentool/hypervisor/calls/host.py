@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from array import array
 
-from xentool.abi import sysctl, version
+from xentool.abi import memory, sysctl, version
 from xentool.abi.domctl import (
     XEN_SCHEDULER_ARINC653,
     XEN_SCHEDULER_CREDIT,
@@ -16,7 +16,7 @@ from xentool.abi.domctl import (
     XEN_SCHEDULER_NULL,
     XEN_SCHEDULER_RTDS,
 )
-from xentool.abi.xen import HYPERVISOR_xen_version
+from xentool.abi.xen import HYPERVISOR_memory_op, HYPERVISOR_xen_version
 from xentool.hypervisor.calls.core import DATA, CoreCalls
 
 SCHEDULERS = {
@@ -210,6 +210,33 @@ class HostCalls(CoreCalls):
         cpus = int.from_bytes(scratch.view[DATA : DATA + room], "little")
         found = layout.unpack_from(result)
         return CpuPool(found["cpupool_id"], found["sched_id"], found["n_dom"], cpus)
+
+    def free_cpus(self) -> int:
+        """A bitmap of the CPUs that no cpupool has."""
+        scratch = self.scratch()
+        room = CPUPOOL_BITS // 8
+        scratch.view[DATA : DATA + room] = bytes(room)
+        payload = sysctl.xen_sysctl_cpupool_op.pack(
+            op=sysctl.XEN_SYSCTL_CPUPOOL_OP_FREEINFO, bitmap=scratch.address + DATA, nr_bits=CPUPOOL_BITS
+        )
+        self.sysctl(sysctl.XEN_SYSCTL_cpupool_op, "cpupool_freeinfo", payload)
+        return int.from_bytes(scratch.view[DATA : DATA + room], "little")
+
+    def sharing_freed_pages(self) -> int:
+        """Pages that memory sharing has saved."""
+        return self._sharing(memory.XENMEM_get_sharing_freed_pages, "get_sharing_freed_pages")
+
+    def sharing_used_pages(self) -> int:
+        """Pages that domains share."""
+        return self._sharing(memory.XENMEM_get_sharing_shared_pages, "get_sharing_shared_pages")
+
+    def _sharing(self, command: int, name: str) -> int:
+        try:
+            return self.gate.hypercall(HYPERVISOR_memory_op, command, 0)
+        except OSError as exc:
+            if exc.errno == errno.ENOSYS:  # a Xen without memory sharing shares none
+                return 0
+            raise self.failed(exc, name, None) from exc
 
     def read_console(self) -> bytes:
         """What Xen itself printed, as far as its ring still has it (``xl dmesg``)."""

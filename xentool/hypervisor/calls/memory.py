@@ -151,6 +151,17 @@ class MemoryCalls(CoreCalls):
         found.frombytes(view[DATA : DATA + 8 * frames])
         return found
 
+    def map_frames(self, domid: DomId, frames: array[int]) -> Mapping:
+        """Map `frames` of a domain, writable, in their order.
+
+        Raises:
+            XenError: a frame is not the domain's, or Domain-0 has no room for the mapping.
+        """
+        try:
+            return self.gate.map_frames(domid, frames)
+        except OSError as exc:
+            raise self.failed(exc, "map_frames", domid) from exc
+
     def map_grant_table(self, domid: DomId) -> Mapping:
         """Map the first frame of a domain's grant table: 512 entries of version 1.
 
