@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xentool.abi import xs_wire
-from xentool.store.operations import failure, permissions_payload, write_payload
+from xentool.store.operations import failure, is_gone_anyway, permissions_payload, write_payload
 from xentool.store.paths import check_path
 
 TYPE_CHECKING = False
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from xentool.store.client import StoreClient
     from xentool.store.permissions import Permission
-
-
-ABSENT = b"ENOENT\0"
 
 
 class Batch:
@@ -80,9 +77,7 @@ class Batch:
             return
         first = None
         for request, reply in zip(requests, self._client.exchange(self._tx_id, requests), strict=True):
-            if request[0] == xs_wire.XS_RM and reply[3] == ABSENT:
-                continue  # the daemon minds if even the parent is absent; we wanted it gone, and it is
-            if first is None and reply[0] != request[0]:
+            if first is None and reply[0] != request[0] and not is_gone_anyway(request[0], reply[3]):
                 first = failure(*request, reply[3])
         if first is not None:
             raise first

@@ -54,6 +54,11 @@ def failure(kind: int, payload: bytes, word: bytes) -> StoreError:
     return StoreError(*describe(kind, payload), codec.error_name(word))
 
 
+def is_gone_anyway(kind: int, word: bytes) -> bool:
+    """Whether the daemon refused to remove a node only because its parent is not there either."""
+    return kind == xs_wire.XS_RM and word == b"ENOENT\0"
+
+
 def to_bytes(value: str | bytes) -> bytes:
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
 
@@ -135,8 +140,11 @@ class Operations:
         self._ask(xs_wire.XS_MKDIR, check_path("make node", path) + b"\0")
 
     def rm(self, path: str) -> None:
-        """Make sure that a node, and all below it, is not there; ENOENT where its parent is not either."""
-        self._ask(xs_wire.XS_RM, check_path("remove", path) + b"\0")
+        """Make sure that a node, and all below it, is not there."""
+        request = (xs_wire.XS_RM, check_path("remove", path) + b"\0")
+        reply = self.client.exchange(self.tx_id, [request])[0]
+        if reply[0] != xs_wire.XS_RM and not is_gone_anyway(xs_wire.XS_RM, reply[3]):
+            raise failure(*request, reply[3])
 
     def get_perms(self, path: str) -> list[Permission]:
         """Who may do what; the owner first."""

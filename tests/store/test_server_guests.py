@@ -1,0 +1,619 @@
+"""What guests may do, and may not: permissions, quotas, and the holes that others had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xentool.abi import xs_wire
+from xentool.errors import StoreError
+from xentool.store import codec
+from xentool.store.client import StoreClient
+from xentool.store.control import check_tree
+from xentool.store.domains import StoreHost
+from xentool.store.local import LocalTransport
+from xentool.store.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from xentool.store.connection import Connection
+
+
+class Host(StoreHost):
+    """A host with domains 0 to 9, where the test says what becomes of them."""
+
+    def __init__(self) -> None:
+        self.there = set(range(10))
+        self.down: set[int] = set()
+        self.introduced: list[tuple[int, int, int]] = []
+        self.released: list[int] = []
+
+    def exists(self, domid: int) -> bool:
+        return domid in self.there
+
+    def is_shut_down(self, domid: int) -> bool:
+        return domid in self.down
+
+    def introduce(self, domid: int, gfn: int, port: int, connection: Connection) -> None:
+        if domid not in self.there:
+            raise OSError(3, "no such domain")
+        self.introduced.append((domid, gfn, port))
+
+    def release(self, domid: int) -> None:
+        self.released.append(domid)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(host: Host, clock: Clock) -> Iterator[Server]:
+    server = Server(host, clock)
+    yield server
+    assert check_tree(server) == []
+    for domain in server.domains.all():
+        assert domain.memory >= 0
+        assert domain.outstanding >= 0
+        assert domain.watches >= 0
+
+
+@pytest.fixture
+def dom0(server: Server) -> StoreClient:
+    return client(server, 0)
+
+
+@pytest.fixture
+def guest(server: Server, dom0: StoreClient) -> StoreClient:
+    """Domain 5, at home in /local/domain/5."""
+    return at_home(server, dom0, 5)
+
+
+def client(server: Server, domid: int) -> StoreClient:
+    return StoreClient(transport=LocalTransport(server.connect(domid)))
+
+
+def at_home(server: Server, dom0: StoreClient, domid: int) -> StoreClient:
+    guest = client(server, domid)
+    dom0.mkdir(f"/local/domain/{domid}")
+    dom0.set_perms(f"/local/domain/{domid}", [f"n{domid}"])
+    return guest
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(StoreError) as caught:
+        call()
+    return caught.value.errno_name
+
+
+class TestPermissions:
+    def test_what_others_own_is_closed(self, dom0: StoreClient, guest: StoreClient) -> None:
+        dom0.write("/secret", "1")
+        for call in (
+            lambda: guest.read("/secret"),
+            lambda: guest.write("/secret", "2"),
+            lambda: guest.directory("/"),
+            lambda: guest.rm("/secret"),
+            lambda: guest.get_perms("/secret"),
+            lambda: guest.set_perms("/secret", ["b5"]),
+            lambda: guest.mkdir("/secret/below"),
+        ):
+            assert refusal(call) == "EACCES"
+        assert dom0.read("/secret") == b"1"
+
+    def test_one_may_not_even_learn_what_is_there(self, dom0: StoreClient, guest: StoreClient) -> None:
+        dom0.mkdir("/closed")
+        assert refusal(lambda: guest.read("/closed/none")) == "EACCES"
+        dom0.set_perms("/closed", ["r0"])
+        assert refusal(lambda: guest.read("/closed/none")) == "ENOENT"
+        assert refusal(lambda: guest.write("/closed/none", "")) == "EACCES"
+
+    @pytest.mark.parametrize(
+        ("entry", "may_read", "may_write"),
+        [
+            ("n5", False, False),
+            ("r5", True, False),
+            ("w5", False, True),
+            ("b5", True, True),
+            ("b6", False, False),
+        ],
+    )
+    def test_a_grant_is_what_its_letter_says(
+        self, dom0: StoreClient, guest: StoreClient, entry: str, *, may_read: bool, may_write: bool
+    ) -> None:
+        dom0.write("/shared", "1")
+        dom0.set_perms("/shared", ["n0", entry])
+        if may_read:
+            assert guest.read("/shared") == b"1"
+        else:
+            assert refusal(lambda: guest.read("/shared")) == "EACCES"
+        if may_write:
+            guest.write("/shared", "2")
+        else:
+            assert refusal(lambda: guest.write("/shared", "2")) == "EACCES"
+        assert dom0.read("/shared") == (b"2" if may_write else b"1")
+
+    def test_the_first_entry_that_names_a_domain_counts(self, dom0: StoreClient, guest: StoreClient) -> None:
+        dom0.write("/shared", "1")
+        dom0.set_perms("/shared", ["b0", "n5", "b5"])
+        assert refusal(lambda: guest.read("/shared")) == "EACCES"
+
+    def test_what_one_makes_one_owns(self, dom0: StoreClient, guest: StoreClient) -> None:
+        dom0.mkdir("/open")
+        dom0.set_perms("/open", ["n0", "b5", "r6"])
+        guest.write("/open/a/b", "1")
+        assert [str(entry) for entry in dom0.get_perms("/open/a/b")] == ["n5", "b5", "r6"]
+
+    def test_only_dom0_gives_a_node_away_xsa_352(self, dom0: StoreClient, guest: StoreClient) -> None:
+        guest.write("mine", "1")
+        assert refusal(lambda: guest.set_perms("mine", ["n0", "b5"])) == "EPERM"
+        guest.set_perms("mine", ["b5"])
+        dom0.set_perms("/local/domain/5/mine", ["n0"])
+        assert refusal(lambda: guest.write("mine", "2")) == "EACCES"
+
+    def test_the_root_has_permissions_as_well_xsa_353(self, guest: StoreClient) -> None:
+        assert refusal(lambda: guest.set_perms("/", ["b5"])) == "EACCES"
+        assert refusal(lambda: guest.write("/new", "")) == "EACCES"
+        assert refusal(lambda: guest.directory("/")) == "EACCES"
+
+    def test_a_device_model_has_its_targets_rights(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        stub = at_home(server, dom0, 6)
+        guest.write("mine", "1")
+        assert refusal(lambda: stub.read("/local/domain/5/mine")) == "EACCES"
+        dom0.set_target(6, 5)  # type: ignore[arg-type]
+        stub.write("/local/domain/5/mine", "2")
+        assert guest.read("mine") == b"2"
+        dom0.release(5)  # type: ignore[arg-type]
+        dom0.write("/local/domain/5/mine", "3")
+        client(server, 5)
+        dom0.set_perms("/local/domain/5/mine", ["n5"])
+        assert refusal(lambda: stub.read("/local/domain/5/mine")) == "EACCES"
+
+    def test_privileged_requests_are_for_dom0(self, guest: StoreClient) -> None:
+        for call in (
+            lambda: guest.introduce(6, 1, 1),  # type: ignore[arg-type]
+            lambda: guest.release(6),  # type: ignore[arg-type]
+            lambda: guest.resume(6),  # type: ignore[arg-type]
+            lambda: guest.set_target(5, 0),  # type: ignore[arg-type]
+            lambda: guest.is_introduced(0),  # type: ignore[arg-type]
+            lambda: guest.control("help"),
+        ):
+            assert refusal(call) == "EACCES"
+
+
+class TestWatches:
+    def test_one_is_not_told_of_what_one_may_not_read_xsa_115(
+        self, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        dom0.mkdir("/closed/in")
+        watch = guest.watch("/")
+        assert watch.next(0) is not None
+        dom0.write("/closed/in/secret", "1")
+        dom0.rm("/closed/in/secret")
+        assert watch.next(0) is None
+        dom0.set_perms("/closed/in", ["n0", "r5"])
+        assert watch.next(0) is not None
+        dom0.write("/closed/in/child", "1")
+        event = watch.next(0)
+        assert event is not None
+        assert event.path == "/closed/in/child"
+        dom0.set_perms("/closed/in/child", ["n0"])
+        dom0.set_perms("/closed/in", ["n0"])
+        assert [event.path for event in watch.events(0)] == ["/closed/in/child", "/closed/in"]
+        dom0.write("/closed/in/child", "2")
+        assert watch.next(0) is None
+
+    def test_special_watches_are_for_those_whom_dom0_lets_xsa_115(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        watch = guest.watch("@introduceDomain")
+        assert watch.next(0) is not None
+        client(server, 6)
+        assert watch.next(0) is None
+        dom0.set_perms("@introduceDomain", ["n0", "r5"])
+        client(server, 7)
+        assert watch.next(0) is not None
+
+    def test_an_event_too_long_for_the_wire_is_dropped_xsa_324(
+        self, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        watch = guest.watch("data", "t" * 3000)
+        assert watch.next(0) is not None
+        dom0.write("/local/domain/5/data/" + "x" * 1200, "1")
+        dom0.write("/local/domain/5/data/y", "1")
+        dom0.set_perms("/local/domain/5/data", ["n5"])
+        assert [event.path for event in watch.events(0)] == ["data/y", "data"]
+
+    def test_reset_watches_forgets_each_of_them_xsa_330(self, server: Server, guest: StoreClient) -> None:
+        domain = server.domains.find(5)
+        assert domain is not None
+        before = domain.memory
+        for at in range(20):
+            guest.watch(f"n{at}")
+        guest.reset_watches()
+        assert (domain.watches, domain.memory) == (0, before)
+        for at in range(20):
+            guest.watch(f"n{at}")
+
+    def test_reset_watches_inside_a_transaction_ends_that_as_well_xsa_484(self, guest: StoreClient) -> None:
+        tx = guest.transaction()
+        tx.write("a", "1")
+        reply = guest.exchange(tx.tx_id, [(xs_wire.XS_RESET_WATCHES, b"\0")])[0]
+        assert reply[3] == b"OK\0"
+        assert refusal(tx.commit) == "ENOENT"
+        guest.write("b", "1")
+
+    def test_the_same_event_does_not_queue_up_twice_xsa_326(self, server: Server, dom0: StoreClient) -> None:
+        guest = server.connect(5)
+        dom0.mkdir("/local/domain/5")
+        dom0.set_perms("/local/domain/5", ["n5"])
+        guest.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"data\0t\0"))
+        guest.take(4096)
+        for at in range(1000):
+            dom0.write("/local/domain/5/data", str(at))
+        assert guest.queued_bytes == 16 + len(b"data\0t\0")
+
+    def test_events_that_nobody_reads_expire_xsa_326(
+        self, server: Server, dom0: StoreClient, clock: Clock
+    ) -> None:
+        guest = server.connect(5)
+        guest.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"/\0t\0"))
+        guest.take(4096)
+        dom0.set_perms("/", ["r0"])
+        dom0.write("/one", "1")
+        assert server.expire_events() == pytest.approx(20.0)
+        clock.now += 10
+        dom0.write("/two", "1")
+        clock.now += 10
+        assert server.expire_events() == pytest.approx(10.0)
+        clock.now += 10
+        assert server.expire_events() is None
+        assert guest.queued_bytes == 0
+        domain = server.domains.find(5)
+        assert domain is not None
+        assert domain.memory == len(b"/t")
+
+
+class TestQuotas:
+    def test_nodes(self, server: Server, dom0: StoreClient, guest: StoreClient) -> None:
+        server.quota.nodes = 10
+        for at in range(9):
+            guest.write(f"n{at}", "")
+        assert refusal(lambda: guest.write("more", "")) == "ENOSPC"
+        guest.write("n0", "still")
+        dom0.write("/local/domain/5/dom0s", "")  # the guest's all the same: it inherits the owner
+        guest.rm("n0")
+        assert refusal(lambda: guest.write("more", "")) == "ENOSPC"
+        guest.rm("n1")
+        guest.write("more", "")
+
+    def test_a_path_of_many_nodes_is_made_whole_or_not_at_all(
+        self, server: Server, guest: StoreClient
+    ) -> None:
+        server.quota.nodes = 5
+        assert refusal(lambda: guest.write("a/b/c/d/e", "")) == "ENOSPC"
+        assert guest.directory("/local/domain/5") == []
+        guest.write("a/b/c/d", "")
+
+    def test_removing_works_over_quota_xsa_115(self, server: Server, guest: StoreClient) -> None:
+        for at in range(9):
+            guest.write(f"d/n{at}", "x" * 50)
+        server.quota.nodes = server.quota.node_size = 1
+        server.quota.memory = 100_000
+        guest.rm("d/n1")
+        guest.rm("d")
+        assert refusal(lambda: guest.write("d", "")) == "ENOSPC"
+
+    def test_nodes_in_a_transaction(self, server: Server, guest: StoreClient) -> None:
+        server.quota.nodes = 5
+        tx = guest.transaction()
+        for at in range(6):
+            tx.write(f"n{at}", "")
+        assert refusal(tx.commit) == "ENOSPC"
+        assert guest.directory("/local/domain/5") == []
+
+    def test_looking_at_too_many_nodes_loses_a_transaction(self, server: Server, guest: StoreClient) -> None:
+        server.quota.transaction_nodes = 10
+        tx = guest.transaction()
+        assert tx.read_many([f"n{at}" for at in range(9)]) == [None] * 9
+        assert refusal(lambda: tx.read("more")) == "ENOSPC"
+        assert refusal(tx.commit) == "ENOMEM"
+
+    def test_size_of_a_node(self, guest: StoreClient) -> None:
+        guest.write("a", "x" * (2047 - 24 - 8))
+        assert refusal(lambda: guest.write("a", "x" * (2048 - 24 - 8))) == "ENOSPC"
+        assert len(guest.read("a")) == 2015
+
+    def test_watches_transactions_permissions(self, guest: StoreClient) -> None:
+        for at in range(129):
+            guest.watch(f"n{at}")
+        assert refusal(lambda: guest.watch("more")) == "E2BIG"
+        for _ in range(11):
+            guest.transaction()
+        assert refusal(guest.transaction) == "ENOSPC"
+        guest.mkdir("a")
+        guest.set_perms("a", ["n5", "r1", "r2", "r3", "r4"])
+        assert refusal(lambda: guest.set_perms("a", ["n5", "r1", "r2", "r3", "r4", "r6"])) == "ENOSPC"
+
+    def test_memory(self, server: Server, dom0: StoreClient, guest: StoreClient) -> None:
+        domain = server.domains.find(5)
+        assert domain is not None
+        before = domain.memory
+        server.quota.memory = 20_000
+        written = 0
+        while True:
+            try:
+                guest.write(f"n{written}", "x" * 1900)
+            except StoreError as error:
+                assert error.errno_name == "EIO"  # noqa: PT017 - how many go is what is counted
+                break
+            written += 1
+        assert written in (8, 9, 10)
+        assert domain.memory < 20_000
+        guest.rm("n0")
+        for at in range(1, written):
+            guest.rm(f"n{at}")
+        assert domain.memory == before
+
+    def test_a_transactions_copies_are_charged_and_given_back(
+        self, server: Server, guest: StoreClient
+    ) -> None:
+        domain = server.domains.find(5)
+        assert domain is not None
+        guest.write("a", "x" * 1000)
+        before = domain.memory
+        tx = guest.transaction()
+        tx.read("a")
+        assert domain.memory > before + 1000
+        tx.abort()
+        assert domain.memory == before
+
+    def test_requests_wait_while_replies_do_xsa_326(self, server: Server, dom0: StoreClient) -> None:
+        guest = server.connect(5)
+        dom0.mkdir("/local/domain/5")
+        dom0.set_perms("/local/domain/5", ["n5"])
+        for at in range(50):
+            guest.feed(codec.encode(xs_wire.XS_WRITE, at, 0, b"n%d\0" % at))
+        assert len(dom0.directory("/local/domain/5")) == 20
+        assert not guest.may_ask()
+        decoder = codec.Decoder()
+        answers = []
+        while taken := guest.take(100):
+            answers += decoder.feed(taken)
+        assert [message[1] for message in answers] == list(range(50))
+        assert len(dom0.directory("/local/domain/5")) == 50
+
+    def test_events_that_others_do_not_read_hold_up_their_cause_only(
+        self, server: Server, dom0: StoreClient
+    ) -> None:
+        lazy = server.connect(6)
+        busy = at_home(server, dom0, 5)
+        dom0.set_perms("/local/domain/5", ["r5"])
+        lazy.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"/local/domain/5\0t\0"))
+        lazy.take(4096)
+        for at in range(20):
+            busy.write(f"n{at}", "")
+        domain = server.domains.find(5)
+        assert domain is not None
+        assert domain.outstanding == 20
+        assert not server.connect(5).may_ask()
+        dom0.write("/tool/works", "1")
+        lazy.take(1 << 20)
+        assert domain.outstanding == 0
+        busy.write("again", "")
+
+
+class TestDomainsThatGo:
+    def test_nobody_inherits_a_domids_rights_xsa_322(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        dom0.write("/granted", "1")
+        dom0.set_perms("/granted", ["n0", "b5"])
+        assert guest.read("/granted") == b"1"
+        dom0.release(5)  # type: ignore[arg-type]
+        heir = client(server, 5)
+        assert refusal(lambda: heir.read("/granted")) == "EACCES"
+        dom0.write("/granted", "2")  # rewriting the node does not renew the grant
+        assert refusal(lambda: heir.read("/granted")) == "EACCES"
+        dom0.mkdir("/granted/child")
+        assert refusal(lambda: heir.read("/granted/child")) == "EACCES"
+        dom0.set_perms("/granted", ["n0", "r5"])
+        assert heir.read("/granted") == b"2"
+
+    def test_a_grant_to_nobody_stays_one(self, server: Server, dom0: StoreClient, host: Host) -> None:
+        dom0.write("/granted", "1")
+        dom0.set_perms("/granted", ["n0", "b77"])
+        host.there.add(77)
+        assert refusal(lambda: client(server, 77).read("/granted")) == "EACCES"
+
+    def test_a_grant_before_the_introduction_counts(self, server: Server, dom0: StoreClient) -> None:
+        dom0.write("/granted", "1")
+        dom0.set_perms("/granted", ["n0", "r5"])
+        assert client(server, 5).read("/granted") == b"1"
+
+    def test_a_transaction_that_spans_the_change_carries_no_rights_over(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        dom0.write("/granted", "1")
+        tx = dom0.transaction()
+        tx.set_perms("/granted", ["n0", "r5"])
+        dom0.release(5)  # type: ignore[arg-type]
+        heir = client(server, 5)
+        tx.commit()
+        assert refusal(lambda: heir.read("/granted")) == "EACCES"
+
+    def test_its_nodes_go_and_who_watches_is_told_xsa_419(
+        self, server: Server, dom0: StoreClient, guest: StoreClient, host: Host
+    ) -> None:
+        guest.write("a/b", "1")
+        dom0.write("/local/domain/5/dom0s", "1")
+        dom0.mkdir("/open")
+        dom0.set_perms("/open", ["b0"])
+        guest.write("/open/left", "1")
+        inner = dom0.watch("/local/domain/5/a/b")
+        special = dom0.watch("@releaseDomain")
+        assert inner.next(0) is not None
+        assert special.next(0) is not None
+        dom0.release(5)  # type: ignore[arg-type]
+        assert dom0.directory("/local/domain") == []
+        assert dom0.directory("/open") == []
+        assert [event.path for event in inner.events(0)] == ["/local/domain/5/a/b"]
+        assert special.next(0) is not None
+        assert host.released == [5]
+        assert server.domains.find(5) is None
+
+    def test_its_counters_begin_anew_xsa_483(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        dom0.mkdir("/open")
+        dom0.set_perms("/open", ["b0"])
+        for at in range(50):
+            guest.write(f"/open/n{at}", "x" * 100)
+        dom0.release(5)  # type: ignore[arg-type]
+        server.connect(5)
+        domain = server.domains.find(5)
+        assert domain is not None
+        assert (domain.nodes, domain.memory, domain.watches, domain.outstanding) == (0, 0, 0, 0)
+
+    def test_its_requests_under_way_do_not_count_against_its_heir(
+        self, server: Server, dom0: StoreClient, guest: StoreClient
+    ) -> None:
+        lazy = server.connect(6)
+        dom0.set_perms("/local/domain/5", ["r5"])
+        lazy.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"/local/domain/5\0t\0"))
+        guest.write("a", "1")
+        dom0.release(5)  # type: ignore[arg-type]
+        heir = server.connect(5)
+        lazy.take(1 << 20)
+        assert heir.domain is not None
+        assert heir.domain.outstanding == 0
+
+    def test_the_root_outlives_its_owner(self, server: Server, dom0: StoreClient, guest: StoreClient) -> None:
+        dom0.set_perms("/", ["b5"])
+        dom0.release(5)  # type: ignore[arg-type]
+        assert [str(entry) for entry in dom0.get_perms("/")] == ["b0"]
+
+    def test_check_domains_finds_who_is_gone_and_who_is_down(
+        self, server: Server, dom0: StoreClient, guest: StoreClient, host: Host
+    ) -> None:
+        client(server, 6)
+        special = dom0.watch("@releaseDomain")
+        assert len(list(special.events(0))) == 1
+        host.down.add(6)
+        server.check_domains()
+        assert len(list(special.events(0))) == 1
+        server.check_domains()
+        assert len(list(special.events(0))) == 0
+        dom0.resume(6)  # type: ignore[arg-type]
+        server.check_domains()
+        assert len(list(special.events(0))) == 1
+        host.there.discard(5)
+        server.check_domains()
+        assert len(list(special.events(0))) == 1
+        assert not dom0.is_introduced(5)  # type: ignore[arg-type]
+        assert dom0.is_introduced(6)  # type: ignore[arg-type]
+        with pytest.raises(StoreError, match="the connection was ended"):
+            guest.read("x")
+
+    def test_introduce_tells_the_host_and_starts_clean(
+        self, server: Server, dom0: StoreClient, host: Host
+    ) -> None:
+        special = dom0.watch("@introduceDomain")
+        assert special.next(0) is not None
+        dom0.introduce(5, 77, 3)  # type: ignore[arg-type]
+        assert host.introduced == [(5, 77, 3)]
+        assert special.next(0) is not None
+        client(server, 5).watch("x")
+        dom0.introduce(5, 78, 4)  # type: ignore[arg-type]
+        assert special.next(0) is None
+        assert server.connect(5).watches == {}
+        assert refusal(lambda: dom0.introduce(44, 1, 1)) == "EINVAL"  # type: ignore[arg-type]
+        assert refusal(lambda: dom0.introduce(0, 1, 1)) == "EINVAL"  # type: ignore[arg-type]
+
+
+class TestHostileBytes:
+    def test_a_stream_that_lies_is_ignored_and_the_domain_lives_on_xsa_325(
+        self, server: Server, dom0: StoreClient
+    ) -> None:
+        guest = server.connect(5)
+        guest.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"@releaseDomain\0t\0"))
+        guest.feed(codec.HEADER.pack(2, 1, 0, 0xFFFFFFFF) + b"x" * 50)
+        assert "4,294,967,295 bytes" in guest.failed
+        assert guest.queued_bytes == 0
+        assert guest.watches == {}
+        guest.feed(codec.encode(xs_wire.XS_READ, 2, 0, b"/\0"))
+        assert guest.take(4096) == b""
+        special = dom0.watch("@releaseDomain")
+        assert special.next(0) is not None
+        dom0.release(5)  # type: ignore[arg-type]
+        assert special.next(0) is not None
+
+    @pytest.mark.parametrize("kind", [*range(30), 0xFFFF])
+    def test_no_payload_breaks_an_operation(self, server: Server, dom0: StoreClient, kind: int) -> None:
+        at_home(server, dom0, 5)
+        for domid in (0, 5):
+            connection = server.connect(domid)
+            for payload in (
+                b"", b"\0", b"\0\0", b"/", b"/\0", b"x", b"\0" * 4096, b"/" * 4096, b"\xff" * 100, b"T\0",
+                b"/\x00-1\0", b"@\0t\0", b"/a\0n99999999999999999999999\0", b"-1\0-1\0-1\0", b"quota\0set\0",
+                b"a\0b\0c\0d\0", b"/\x0099999999999999999999999999\0", b"a" * 3000 + b"\0n5\0",
+            ):  # fmt: skip
+                for tx_id in (0, 1, 0xFFFFFFFF):
+                    connection.feed(codec.encode(kind, 1, tx_id, payload))
+                    decoder = codec.Decoder()
+                    answers = decoder.feed(connection.take(1 << 20))
+                    assert sum(answer[0] != xs_wire.XS_WATCH_EVENT for answer in answers) == 1
+                    assert decoder.partial_bytes == 0
+
+    def test_depth_is_no_recursion_xsa_418(self, server: Server, dom0: StoreClient) -> None:
+        path = "/a" * 1023
+        dom0.write(path, "1")
+        dom0.rm("/a")
+        with dom0.transaction() as tx:
+            tx.write(path, "1")
+            tx.rm("/a")
+        assert dom0.directory("/") == ["tool"]
+
+    def test_the_empty_home_of_nobody_is_no_path_xsa_481(self, guest: StoreClient) -> None:
+        reply = guest.exchange(0, [(xs_wire.XS_READ, b"/local/domain/\0")])[0]
+        assert reply[3] == b"EINVAL\0"
+
+    def test_a_large_listing_is_e2big_not_a_large_frame_xsa_72(
+        self, server: Server, dom0: StoreClient
+    ) -> None:
+        for at in range(100):
+            dom0.mkdir(f"/big/{at:03}{'x' * 60}")
+        reply = dom0.exchange(0, [(xs_wire.XS_DIRECTORY, b"/big\0")])[0]
+        assert reply[3] == b"E2BIG\0"
+        assert len(dom0.directory("/big")) == 100
+
+    def test_deleting_in_a_transaction_what_was_made_in_it_xsa_421(
+        self, server: Server, guest: StoreClient
+    ) -> None:
+        for _ in range(3):
+            tx = guest.transaction()
+            tx.write("a/b/c", "1")
+            tx.rm("a/b")
+            tx.rm("a")
+            tx.commit()
+        domain = server.domains.find(5)
+        assert domain is not None
+        assert domain.nodes == 1
