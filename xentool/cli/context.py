@@ -81,7 +81,7 @@ class Context:
             not self.json
             and sys.stdout is not None
             and sys.stdout.isatty()
-            and os.environ.get("TERM", "dumb") != "dumb"
+            and (os.environ.get("TERM") or "dumb") != "dumb"
         )
 
     @property
@@ -90,5 +90,5 @@ class Context:
             not self.json
             and sys.stderr is not None
             and sys.stderr.isatty()
-            and os.environ.get("TERM", "dumb") != "dumb"
+            and (os.environ.get("TERM") or "dumb") != "dumb"
         )

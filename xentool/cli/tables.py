@@ -21,20 +21,29 @@ if TYPE_CHECKING:
     from xentool.domain.plan import Plan
     from xentool.toolstack.views import DomainView, HostView
 
+ENDLESS_COLUMNS = 10_000
+
 _REASONS = {0: "powered off", 1: "rebooting", 2: "suspended", 3: "crashed", 4: "watchdog", 5: "soft reset"}
 
 
-def _drawn(*parts: RenderableType) -> str:
+def _drawn(*parts: RenderableType, whole_rows: bool = False) -> str:
+    """The parts as text. With `whole_rows` a table is as wide as it needs: better the terminal breaks a line
+    than that uuids are broken into their cells."""
     console = Console(highlight=False)
+    if whole_rows:
+        endless = console.options.update_width(ENDLESS_COLUMNS)
+        console.width = max(
+            console.width, *(console.measure(part, options=endless).maximum for part in parts)
+        )
     with console.capture() as capture:
         for part in parts:
             console.print(part)
-    return capture.get()
+    return "".join(f"{line.rstrip(' ')}\n" for line in capture.get().splitlines())
 
 
 def _table(title: str | None, *columns: tuple[str, str]) -> Table:
     """An open table; each column is its title and "left" or "right"."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     for name, side in columns:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     return table
@@ -72,7 +81,7 @@ def list_table(
         if pools is not None:
             cells.append(pools.get(domain.cpupool, "(null)"))
         table.add_row(*cells)
-    return _drawn(table)
+    return _drawn(table, whole_rows=True)
 
 
 def state_text(domain: DomainView) -> Text:

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# What xentool does, shown on the mock host: no Xen, no root, nothing left behind.
+set -euo pipefail
+examples=$(cd "$(dirname "$0")" && pwd)
+folder=$(mktemp -d)
+export XENTOOL_BACKEND=mock XENTOOL_MOCK_DIR=$folder/host
+cleanup() {
+    xentool mock stop >/dev/null 2>&1 || true
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
+tell() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() {
+    printf '%s$ %s%s\n' "$dim" "$*" "$plain"
+    "$@"
+}
+
+cd "$folder"
+cp "$examples/tiny.cfg" .
+
+tell "A kernel for the mock host's guests, and a config for one of them."
+show xentool mock kernel tiny-kernel
+show cat tiny.cfg
+
+tell "What create would do. Nothing is touched; this works on any machine."
+printf '%s$ xentool create --dry-run tiny.cfg%s\n' "$dim" "$plain"
+xentool create --dry-run tiny.cfg >plan
+sed -n '1,/^$/p' plan
+sed -n '/^segment/,/^$/p' plan
+
+tell "Create it. The mock host starts by itself."
+show xentool create tiny.cfg
+show xentool list
+show xentool info free_memory
+
+tell "Its console, until it has shut down."
+xentool console tiny </dev/null >console &
+attached=$!
+show xentool shutdown --wait --timeout 30 tiny
+wait "$attached" || true
+sed 's/^/    /' console
+
+tell "It is gone, and nothing is left."
+show xentool list
+
+tell "And what an error looks like."
+show xentool destroy tiny || printf '(exit code %s)\n' "$?"
