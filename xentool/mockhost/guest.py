@@ -103,6 +103,7 @@ class Guest:
         self.domain.ports.fired = self._event
         self._shell = Shell(self)
         self._connect_store()
+        self._start_vcpus()
         self.print(self._banner())
         self._shell.start()
 
@@ -166,6 +167,17 @@ class Guest:
         except (StoreError, TimedOutError, OSError) as error:
             self._log.line(f"domain {self.domain.domid} has no store: {error}")
             self.store = None
+
+    def _start_vcpus(self) -> None:
+        """Bring up the other vcpus, as Linux does at boot, but those that the toolstack wants offline."""
+        for number, vcpu in enumerate(self.domain.vcpus):
+            if vcpu is None or not number:
+                continue
+            wanted = b"online"
+            if self.store is not None:
+                with suppress(StoreError, TimedOutError):
+                    wanted = self.store.try_read(f"cpu/{number}/availability") or wanted
+            vcpu.down = wanted != b"online"
 
     def _handle_store(self) -> None:
         try:
