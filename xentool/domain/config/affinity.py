@@ -44,9 +44,9 @@ class CpuTerm(Frozen):
         span = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
         return ("^" if self.exclude else "") + ("nodes:" if self.nodes else "") + span
 
-    def bitmap(self, node_of_cpu: Sequence[int]) -> int:
-        """The CPUs that the term names, among those that exist; bit n is CPU n."""
-        everyone = (1 << len(node_of_cpu)) - 1
+    def bitmap(self, node_of_cpu: Sequence[int], width: int) -> int:
+        """The CPUs that the term names, among the first `width`; bit n is CPU n."""
+        everyone = (1 << width) - 1
         if self.last is None:
             return everyone
         if self.nodes:
@@ -68,10 +68,6 @@ class Affinity(Frozen):
         texts = [",".join(map(str, terms)) for terms in self.lists]
         return "[" + ", ".join(f'"{text}"' for text in texts) + "]" if self.per_vcpu else texts[0]
 
-    def is_all(self, list_index: int) -> bool:
-        """Whether a list begins from every CPU by name ("all"), whatever the host."""
-        return any(term.last is None for term in self.lists[list_index])
-
     def resolve(self, key: str, max_vcpus: int, node_of_cpu: Sequence[int]) -> list[int]:
         """Bitmaps (bit n is CPU n), one per vcpu that the config speaks of, at most `max_vcpus`.
 
@@ -81,31 +77,34 @@ class Affinity(Frozen):
         Raises:
             ConfigError: a vcpu could run nowhere. `key` is the config's key, for the message.
         """
+        bitmaps = self.bitmaps(max_vcpus, node_of_cpu, len(node_of_cpu))
+        for terms, bitmap in zip(self.lists, bitmaps, strict=False):
+            if not bitmap:
+                raise _nowhere(key, terms, node_of_cpu)
+        return bitmaps
+
+    def bitmaps(self, max_vcpus: int, node_of_cpu: Sequence[int], width: int) -> list[int]:
+        """Like `resolve`, of the first `width` CPUs whether they exist or not, and without the check."""
         lists = self.lists[:max_vcpus] if self.per_vcpu else self.lists
-        bitmaps = [self._bitmap(key, terms, node_of_cpu) for terms in lists]
-        return bitmaps if self.per_vcpu else bitmaps * max_vcpus
-
-    def _bitmap(self, key: str, terms: tuple[CpuTerm, ...], node_of_cpu: Sequence[int]) -> int:
-        bitmap = 0
-        for term in terms:
-            if term.exclude:
-                bitmap &= ~term.bitmap(node_of_cpu)
-            else:
-                bitmap |= term.bitmap(node_of_cpu)
-        if not bitmap:
-            text = ",".join(map(str, terms))
-            raise ConfigError(
-                "place vcpus by",
-                f'{key}="{text}"',
-                f"that leaves none of this host's {len(node_of_cpu)} CPUs (0-{len(node_of_cpu) - 1}), "
-                f"in NUMA nodes {_spans(node_of_cpu)}",
-                hint=f'name CPUs that the host has ("xentool info" counts them), or leave {key} out',
-            )
-        return bitmap
+        found = []
+        for terms in lists:
+            bitmap = 0
+            for term in terms:
+                cpus = term.bitmap(node_of_cpu, width)
+                bitmap = bitmap & ~cpus if term.exclude else bitmap | cpus
+            found.append(bitmap)
+        return found if self.per_vcpu else found * max_vcpus
 
 
-def _spans(node_of_cpu: Sequence[int]) -> str:
-    return ", ".join(map(str, sorted(set(node_of_cpu))))
+def _nowhere(key: str, terms: tuple[CpuTerm, ...], node_of_cpu: Sequence[int]) -> ConfigError:
+    text = ",".join(map(str, terms))
+    nodes = ", ".join(map(str, sorted(set(node_of_cpu))))
+    return ConfigError(
+        "place vcpus by",
+        f'{key} = "{text}"',
+        f"that leaves none of this host's CPUs (0-{len(node_of_cpu) - 1}; NUMA nodes: {nodes})",
+        hint=f"name CPUs that the host has, or leave {key} out",
+    )
 
 
 class AffinityError(ValueError):

@@ -76,6 +76,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         rtc_timeoffset=reader.number("rtc_timeoffset", -INT_MAX, INT_MAX, "a number of seconds") or 0,
         tsc_mode=_tsc_mode(reader),
         nomigrate=reader.flag("nomigrate"),
+        given=frozenset(reader.settings),
         source=source,
     )
 

@@ -143,13 +143,13 @@ class DomainConfig(Frozen):
     `cpus_soft` are None where the config says nothing. `pool` is a name or a number as
     text, None for Pool-0. None in `cpu_weight`, `cap`, `max_grant_frames`,
     `max_maptrack_frames` and `max_grant_version` means: the host's default.
-    `rtc_timeoffset` is in seconds. `warnings` of the config are not part of it
-    (`load.load_config` returns them).
+    `rtc_timeoffset` is in seconds. `given` has the keys that the config sets: libxl's
+    record of a domain (`userdata`) tells a default from the same value written out.
     """
 
     __slots__ = (
-        "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "kernel", "localtime", "max_event_channels",
-        "max_grant_frames", "max_grant_version", "max_maptrack_frames", "max_memory_kib", "max_vcpus",
+        "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "given", "kernel", "localtime",
+        "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames", "max_memory_kib", "max_vcpus",
         "memory_kib", "name", "nomigrate", "on_crash", "on_poweroff", "on_reboot", "on_soft_reset",
         "on_watchdog", "pool", "ramdisk", "rtc_timeoffset", "source", "tsc_mode", "type", "uuid", "vcpus",
     )  # fmt: skip
@@ -182,6 +182,7 @@ class DomainConfig(Frozen):
     rtc_timeoffset: int
     tsc_mode: TscMode
     nomigrate: bool
+    given: frozenset[str]
     source: Source
 
     def __init__(
@@ -215,6 +216,7 @@ class DomainConfig(Frozen):
         rtc_timeoffset: int = 0,
         tsc_mode: TscMode = TscMode.DEFAULT,
         nomigrate: bool = False,
+        given: frozenset[str] = frozenset(),
         source: Source = Source(""),  # noqa: B008 - frozen
     ) -> None:
         if max_memory_kib is None:
