@@ -142,9 +142,23 @@ class TestGone:
             client.read("/a")
 
     def test_a_frame_that_is_too_long_is_not_believed(self, daemon: Daemon) -> None:
-        daemon.serve(lambda sock, message: sock.sendall(codec.HEADER.pack(2, message[1], 0, 5000)))
-        with StoreClient(daemon.path) as client, pytest.raises(StoreGoneError, match="announces 5,000 bytes"):
+        daemon.serve(lambda sock, message: sock.sendall(codec.HEADER.pack(2, message[1], 0, 5_000_000)))
+        with (
+            StoreClient(daemon.path) as client,
+            pytest.raises(StoreGoneError, match="announces 5,000,000 bytes"),
+        ):
             client.read("/a")
+
+    def test_a_listing_longer_than_the_protocol_has_it_is_taken(self, daemon: Daemon) -> None:
+        names = [f"n{at:04}" for at in range(2000)]
+        listing = "".join(name + "\0" for name in names).encode()
+
+        def answer(sock: socket.socket, message: codec.Message) -> None:
+            sock.sendall(codec.HEADER.pack(*message[:3], len(listing)) + listing)
+
+        daemon.serve(answer)
+        with StoreClient(daemon.path) as client:
+            assert client.directory("/a") == names
 
     def test_after_close_nothing_is_asked(self, daemon: Daemon) -> None:
         daemon.serve(reply)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     Request = tuple[int, bytes]
 
 REPLY_TIMEOUT_SECONDS: Final = 30.0
+REPLY_MAX_BYTES: Final = 1 << 20
+"""oxenstored lists a large node's children in one reply, whatever the protocol says of lengths."""
 TRANSACTION_ATTEMPTS: Final = 100
 
 
@@ -88,7 +90,7 @@ class StoreClient(Operations):
         self._interrupted = False
         self.incarnation = 0
         self.timeout = timeout_seconds
-        self._decoder = codec.Decoder()
+        self._decoder = codec.Decoder(REPLY_MAX_BYTES)
         self._replies: list[codec.Message] = []
         self._events: list[WatchEvent] = []
         self._req_id = 0
@@ -238,7 +240,7 @@ class StoreClient(Operations):
         if self._pid != os.getpid() or not self._interrupted or tx_id or self._path is None:
             self._refuse(requests)
         self._transport = open_transport(self._path)
-        self._decoder = codec.Decoder()
+        self._decoder = codec.Decoder(REPLY_MAX_BYTES)
         self._replies = []
         self._events = []
         self._why_gone = ""

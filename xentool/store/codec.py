@@ -90,14 +90,15 @@ def encode_children(names: Iterable[bytes]) -> bytes:
 class Decoder:
     """Cuts a stream of bytes into messages, however it was torn on the way.
 
-    A frame that announces more than 4,096 bytes ends the stream: there is no
+    A frame that announces more than `limit` bytes ends the stream: there is no
     telling where the next one begins. `broken` then says so, and nothing more
     comes out.
     """
 
-    __slots__ = ("_rest", "broken")
+    __slots__ = ("_limit", "_rest", "broken")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = PAYLOAD_MAX) -> None:
+        self._limit = limit
         self._rest = b""
         self.broken = ""
 
@@ -112,8 +113,8 @@ class Decoder:
         end = len(data)
         while end - at >= HEADER_SIZE:
             kind, req_id, tx_id, length = _unpack_from(data, at)
-            if length > PAYLOAD_MAX:
-                self.broken = f"a frame announces {length:,} bytes, the most is {PAYLOAD_MAX:,}"
+            if length > self._limit:
+                self.broken = f"a frame announces {length:,} bytes, the most is {self._limit:,}"
                 self._rest = b""
                 return messages
             body = at + HEADER_SIZE

@@ -130,8 +130,12 @@ class Connection:
             handle(self, message)
             self.cause = None
         if self._decoder.broken and not inbox and not self.failed:
-            # The stream makes no sense any more. The client is ignored; its domain lives on.
-            self.failed = self._decoder.broken
+            self.ignore(self._decoder.broken)
+
+    def ignore(self, why: str) -> None:
+        """What the client sends makes no sense: it gets no more answers, though its domain lives on."""
+        if not self.failed:
+            self.failed = why
             self.reset()
 
     def may_ask(self) -> bool:
