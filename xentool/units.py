@@ -46,3 +46,14 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % unit == 0:
             return f"{size_bytes // unit:,} {name}"
     return f"{size_bytes:,} bytes"
+
+
+def uuid_text(raw: bytes) -> str:
+    """A UUID's 16 bytes (a domain's handle) as text, RFC 9562."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def uuid_bytes(text: str) -> bytes:
+    """The 16 bytes of a UUID's text."""
+    return bytes.fromhex(text.replace("-", ""))

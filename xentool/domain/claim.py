@@ -12,7 +12,7 @@ from xentool.domain.locks import xl_lock
 from xentool.domain.names import names_of
 from xentool.domain.nodes import domain_path, identity_nodes, libxl_path, vm_path, write_nodes
 from xentool.errors import ConfigError, InUseError, NoMemoryError
-from xentool.units import KIB, PAGE_SIZE, DomId, format_size
+from xentool.units import KIB, PAGE_SIZE, DomId, format_size, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
 def _check_free(host: Host, plan: Plan) -> None:
     infos = host.hypercalls.domain_infos()
     names = names_of(host.store, [info.domid for info in infos])
-    handle = bytes.fromhex(plan.uuid.replace("-", ""))
+    handle = uuid_bytes(plan.uuid)
     for info in infos:
         if names.get(DomId(info.domid)) == plan.config.name:
             raise InUseError(
@@ -101,7 +101,7 @@ def _create(host: Host, plan: Plan) -> DomId:
     pool = 0 if config.pool is None else _pool(host, config.pool)
     while True:
         domid = xen.create_domain(
-            bytes.fromhex(plan.uuid.replace("-", "")),
+            uuid_bytes(plan.uuid),
             max_vcpus=config.max_vcpus,
             max_evtchn_port=config.max_event_channels,
             max_grant_frames=_or_default(config.max_grant_frames),

@@ -20,6 +20,7 @@ from xentool.domain.kernel import load_kernel, open_ramdisk
 from xentool.domain.nodes import commit_nodes, console_nodes, image_nodes
 from xentool.domain.plan import make_plan
 from xentool.domain.recover import undo_create
+from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def new_uuid() -> str:
     raw = bytearray(os.urandom(16))
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return uuid_text(bytes(raw))
 
 
 @contextmanager

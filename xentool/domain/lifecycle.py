@@ -5,6 +5,7 @@ from __future__ import annotations
 from xentool.domain.nodes import domain_path
 from xentool.domain.remove import remove_domain, without_interruption
 from xentool.errors import NotFoundError, TimedOutError, XentoolError
+from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,13 +13,6 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 RELEASE_WATCH = "@releaseDomain"
-ON_POWEROFF = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
-
-
-def uuid_text(handle: bytes) -> str:
-    """A domain's handle (16 bytes) as a UUID's text."""
-    text = handle.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def refuse_domain0(action: str, domid: DomId) -> None:

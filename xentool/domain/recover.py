@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xentool.domain.journal import Journal
 from xentool.domain.remove import remove_domain, without_interruption
-from xentool.units import DomId
+from xentool.units import DomId, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def undo_create(host: Host, facts: dict[str, str]) -> DomId | None:
 
 def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
     """The domid to clean up. One that another domain has got meanwhile is not ours any more."""
-    handle = bytes.fromhex(uuid.replace("-", ""))
+    handle = uuid_bytes(uuid)
     for info in host.hypercalls.domain_infos():
         if info.handle == handle:
             return DomId(info.domid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xentool.domain import names
 from xentool.errors import NotFoundError
 from xentool.toolstack.views import DomainView
+from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +99,6 @@ class NativeToolstack:
     def config_of(self, domid: DomId) -> dict[str, object]:
         import json
 
-        from xentool.domain.lifecycle import uuid_text
         from xentool.domain.userdata import load
 
         handle = self._host.hypercalls.domain_info(domid).handle
@@ -129,8 +129,6 @@ class NativeToolstack:
 
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:
-    from xentool.domain.lifecycle import uuid_text
-
     reason = info.shutdown_reason
     letter = "-" if reason is None else SHUTDOWN_LETTERS[reason : reason + 1] or "?"
     state = "".join(
