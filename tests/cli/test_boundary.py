@@ -133,6 +133,24 @@ def test_signals_become_one_exception_and_later_ones_are_ignored() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize(
+    ("json_wanted", "term", "expected"),
+    [(False, "xterm", True), (True, "xterm", False), (False, "dumb", False)],
+)
+def test_styles_are_for_terminals_that_nobody_parses(
+    monkeypatch: pytest.MonkeyPatch, json_wanted: bool, term: str, expected: bool
+) -> None:
+    from tests.cli.fakes import FakeBackend
+    from xentool.cli.context import Context
+
+    monkeypatch.setenv("TERM", term)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    context = Context(lambda _name: FakeBackend(), json=json_wanted)  # type: ignore[arg-type,return-value]
+    assert context.styled is expected
+    assert context.shows_progress is expected
+
+
 def every_error(kind: type[XentoolError]) -> list[type[XentoolError]]:
     return [kind, *(found for child in kind.__subclasses__() for found in every_error(child))]
 
