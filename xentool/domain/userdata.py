@@ -35,7 +35,9 @@ def save(host: Host, plan: Plan, domid: DomId) -> None:
     from xentool.domain.config.userdata import libxl_json
 
     directory = host.paths.userdata
-    content = libxl_json(plan.config, plan.uuid, host.hypercalls.version())
+    placed = plan.config.cpus is not None or plan.config.cpus_soft is not None
+    nodes = host.hypercalls.cpu_nodes() if placed else ()
+    content = libxl_json(plan.config, plan.uuid, host.hypercalls.version(), nodes)
     target = userdata_path(directory, "d", domid, plan.uuid, CONFIG_NAME)
     new = userdata_path(directory, "n", domid, plan.uuid, CONFIG_NAME)
     try:
