@@ -149,9 +149,10 @@ class DomainConfig(Frozen):
 
     __slots__ = (
         "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "given", "kernel", "localtime",
-        "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames", "max_memory_kib", "max_vcpus",
-        "memory_kib", "name", "nomigrate", "on_crash", "on_poweroff", "on_reboot", "on_soft_reset",
-        "on_watchdog", "pool", "ramdisk", "rtc_timeoffset", "source", "tsc_mode", "type", "uuid", "vcpus",
+        "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames",
+        "max_memory_kib", "max_vcpus", "memory_kib", "name", "nomigrate", "on_crash", "on_poweroff",
+        "on_reboot", "on_soft_reset", "on_watchdog", "pool", "ramdisk", "rtc_timeoffset", "source",
+        "tsc_mode", "type", "uuid", "vcpus",
     )  # fmt: skip
 
     name: str

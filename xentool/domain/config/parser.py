@@ -199,5 +199,5 @@ def _joined(source: Text, key: str, old: Setting, added: Value, offset: int) -> 
         return old.value + added
     if isinstance(old.value, str) and isinstance(added, str):
         return old.value + added
-    was, gets = ("a list", "text") if isinstance(old.value, list) else ("one value", "this")
+    was, gets = ("a list", "one value") if isinstance(old.value, list) else ("one value", "a list")
     raise source.error(offset, f"{key} is {was} ({old.where}): += cannot add {gets} to it")

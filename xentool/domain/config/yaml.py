@@ -117,12 +117,10 @@ class _Composer:
             number = parse_number(text)
             if number is not None:
                 return number
-        what = {
-            "float": "a number with a fraction",
-            "timestamp": "a date",
-            "bool": "yes or no",
-            "null": "nothing",
-        }
-        raise self.error(
-            node, f"YAML reads {text} as {what.get(kind, kind)}", f'if it is text, quote it: "{text}"'
+        what = {"float": "a number with a fraction", "timestamp": "a date", "bool": "yes or no"}.get(
+            kind, kind
         )
+        hint = f'if it is text, quote it: "{text}"'
+        if kind == "bool":
+            hint += "; if not, write true or false"
+        raise self.error(node, f"YAML reads {text} as {what}", hint)
