@@ -129,7 +129,7 @@ def test_every_option_of_every_command_is_understood(command: Command) -> None:
         (["creat2"], "there is no command 'creat2'"),
         (["do"], "'do' could be domid or domname"),
         (["lab", "bild"], "there is no command 'bild'"),
-        (["list", "--lnog"], "no such option '--lnog'"),
+        (["list", "--lnog"], "no such option"),
         (["destroy"], "missing argument 'DOMAIN'"),
         (["destroy", "a", "b"], "unexpected extra argument"),
         (["--backend", "qemu", "list"], "'qemu' is not one of: auto, xen, mock"),
