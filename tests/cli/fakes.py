@@ -70,6 +70,7 @@ class FakeToolstack:
             "virt_caps": "pv hvm",
             "free_memory": "512",
             "free_cpus": "0",
+            "xen_caps": "xen-3.0-x86_64 ",
             "xen_commandline": "",
         }
 

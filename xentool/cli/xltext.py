@@ -74,4 +74,4 @@ def _info_line(key: str, value: str) -> str:
 
 def info_values(host: HostView) -> str:
     """The values alone, a line each, as `xl info KEY` prints those of the keys that begin with KEY."""
-    return "".join(f"{value.strip()}\n" for value in host.facts.values())
+    return "".join(f"{_info_line(key, value)[25:]}\n" for key, value in host.facts.items())
