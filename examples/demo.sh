@@ -38,11 +38,12 @@ show xentool list
 show xentool info free_memory
 
 tell "Its console, until it has shut down."
-xentool console tiny </dev/null >console &
-attached=$!
+printf '%s$ xentool console tiny &%s\n' "$dim" "$plain"
+exec 3< <(xentool console tiny </dev/null)
+IFS= read -r line <&3 # we are attached when the first line comes
 show xentool shutdown --wait --timeout 30 tiny
-wait "$attached" || true
-sed 's/^/    /' console
+{ printf '%s\n' "$line"; cat; } <&3 | tr -d '\r' | sed 's/^/    /'
+exec 3<&-
 
 tell "It is gone, and nothing is left."
 show xentool list

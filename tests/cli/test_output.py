@@ -123,6 +123,7 @@ INFO = (
     "virt_caps              : pv hvm\n"
     "free_memory            : 512\n"
     "free_cpus              : 0\n"
+    "xen_caps               : xen-3.0-x86_64 \n"
     "xen_commandline        : \n"
 )
 
@@ -136,7 +137,8 @@ def test_info_without_any_virt_caps_has_no_space_after_the_colon() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "printed"), [("free", "512\n0\n"), ("virt_caps", "pv hvm\n"), ("host", "dom0\n")]
+    ("key", "printed"),
+    [("free", "512\n0\n"), ("virt_caps", "pv hvm\n"), ("host", "dom0\n"), ("xen_", "xen-3.0-x86_64 \n\n")],
 )
 def test_info_of_a_key_prints_the_values_alone(
     xentool: Callable[..., Outcome], key: str, printed: str
