@@ -40,7 +40,9 @@ class XentoolError(Exception):
 
     exit_code = 1
 
-    def __init__(self, action: str, subject: object, reason: str, *, hint: str = "", detail: str = "") -> None:
+    def __init__(
+        self, action: str, subject: object, reason: str, *, hint: str = "", detail: str = ""
+    ) -> None:
         super().__init__(action, subject, reason)
         self.action = action
         self.subject = str(subject)
@@ -133,7 +135,14 @@ class StoreError(XentoolError):
     exit_code = 3
 
     def __init__(
-        self, action: str, subject: object, errno_name: str, reason: str = "", *, hint: str = "", detail: str = ""
+        self,
+        action: str,
+        subject: object,
+        errno_name: str,
+        reason: str = "",
+        *,
+        hint: str = "",
+        detail: str = "",
     ) -> None:
         number = getattr(_errno, errno_name, 0)
         text = os.strerror(number) if number else "unknown error"

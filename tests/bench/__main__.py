@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +21,17 @@ BARS = {
     "list, 1 domain": 4.0,
     "list, 201 domains": 1.5,
 }
+
+
+CHECKOUT = str(Path(__file__).parents[2])
+
+
+def _say(text: str) -> None:
+    print(f"[bench] {text}", file=sys.stderr, flush=True)
+
+
+def _to_stderr(data: bytes) -> None:
+    os.write(2, data)
 
 
 def table(rows: dict[str, dict[str, dict[str, float]]]) -> tuple[str, list[str]]:
@@ -37,17 +50,17 @@ def table(rows: dict[str, dict[str, dict[str, float]]]) -> tuple[str, list[str]]
         ratio = ours["median"] / theirs["median"]
         if bar is not None and ratio > bar:
             missed.append(name)
+        peaks = [tool["peak_kib"] / 1024 for tool in (theirs, ours)]
         lines.append(
             f"{name:{width}}  {theirs['median']:8.3f}  {ours['median']:8.3f}  {ratio:6.2f}  "
-            f"{'' if bar is None else bar:>5}  {theirs['peak_kib'] / 1024:8.1f}  {ours['peak_kib'] / 1024:8.1f}"
+            f"{'' if bar is None else bar:>5}  {peaks[0]:8.1f}  {peaks[1]:8.1f}"
         )
     return "\n".join(lines), missed
 
 
 def main() -> int:
-    from tests.support.tinyguest import build_tiny_guest
-
-    from xentool.lab import run
+    from tests.support.tinyguest import build
+    from xentool.lab.run import run
 
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--xen", default="4.17")
@@ -56,12 +69,22 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as out:
-        tiny = build_tiny_guest()
+        shutil.copy(build(), f"{out}/tiny.elf")
         command = [
-            "python3", "-m", "tests.bench.measure", "--tiny", "/lab/in/tiny", "--out", "/lab/out/rows.json",
+        result = run(
+            command, xen=options.xen, checkout=CHECKOUT, out=out, timeout_seconds=3000, stderr=_to_stderr, progress=_say
+        )
             "--runs", str(options.runs), "--crowd", str(options.crowd),
         ]  # fmt: skip
-        result = run(command, xen=options.xen, files_in={"tiny": tiny}, files_out=out, timeout_seconds=3000)
+        result = run(
+            command,
+            xen=options.xen,
+            checkout=CHECKOUT,
+            out=out,
+            timeout_seconds=3000,
+            stderr=_to_stderr,
+            progress=_say,
+        )
         if result.exit_code:
             return result.exit_code
         rows = json.loads((Path(out) / "rows.json").read_text())
