@@ -41,6 +41,7 @@ class MockHost:
         self._paths = [os.path.join(directory, name) for name in (SOCKET_NAME, STORE_NAME)]
         self._remove_sockets()
         self._loop = Loop()
+        self._signals = _Signals(self._loop)
         self._xen = xen
         self._arena = Arena()
         session = Session(xen, self._arena)
@@ -59,8 +60,7 @@ class MockHost:
     def run(self) -> None:
         """Serve; then leave nothing behind but the logs."""
         try:
-            with _Wakeup(self._loop):
-                self._loop.run()
+            self._loop.run()
         finally:
             self._close()
 
@@ -101,6 +101,7 @@ class MockHost:
         self._store.close()
         self._xen.close()
         self._arena.close()
+        self._signals.close()
         self._loop.close()
         self._log.line("ended")
         self._log.close()
@@ -108,25 +109,25 @@ class MockHost:
         os.close(self._pid_file)
 
 
-class _Wakeup:
+class _Signals:
     """SIGTERM and SIGINT end the loop."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-
-    def __enter__(self) -> None:
         import signal
 
+        self._loop = loop
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._before = [signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)]
+        self._before = {
+            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         signal.set_wakeup_fd(self._write)
-        self._loop.watch(self._read, lambda _events: self._loop.stop())
+        loop.watch(self._read, lambda _events: loop.stop())
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         import signal
 
         signal.set_wakeup_fd(-1)
-        for number, before in zip((signal.SIGTERM, signal.SIGINT), self._before, strict=True):
+        for number, before in self._before.items():
             signal.signal(number, before)
         self._loop.forget(self._read)
         os.close(self._read)
