@@ -70,12 +70,8 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as out:
         shutil.copy(build(), f"{out}/tiny.elf")
-        command = [
-        result = run(
-            command, xen=options.xen, checkout=CHECKOUT, out=out, timeout_seconds=3000, stderr=_to_stderr, progress=_say
-        )
-            "--runs", str(options.runs), "--crowd", str(options.crowd),
-        ]  # fmt: skip
+        command = ["python3", "-m", "tests.bench.measure", "--tiny", "/lab/out/tiny.elf"]
+        command += ["--out", "/lab/out/rows.json", "--runs", str(options.runs), "--crowd", str(options.crowd)]
         result = run(
             command,
             xen=options.xen,
