@@ -417,6 +417,18 @@ class TestWatches:
             tx.abort()
             assert watch.next(0.05) is None
 
+    def test_watches_are_told_in_the_order_in_which_they_were_set(self, store: StoreClient, top: str) -> None:
+        tokens = []
+        for token, path in (("1", "/"), ("2", f"{top}/a"), ("3", top), ("4", f"{top}/a"), ("5", "/tool")):
+            store.watch(path, token)
+        while store.next_event(0.05):
+            pass
+        store.write(f"{top}/a", "1")
+        while event := store.next_event(0.05):
+            tokens.append(event.token)
+        store.reset_watches()
+        assert tokens == ["1", "2", "3", "4", "5"]
+
     def test_ones_own_change_is_told_before_it_is_answered(self, store: StoreClient, top: str) -> None:
         with store.watch(top) as watch:
             assert watch.next(5) is not None

@@ -160,6 +160,27 @@ class TestGone:
         with StoreClient(daemon.path) as client:
             assert client.directory("/a") == names
 
+    def test_a_daemon_that_answers_before_it_reads_on_does_not_lock_up(self, daemon: Daemon) -> None:
+        daemon.serve(lambda sock, message: reply(sock, message, b"x" * 400))
+        with StoreClient(daemon.path, timeout_seconds=10) as client:
+            assert client.read_many(["/" + "y" * 60] * 9000) == [b"x" * 400] * 9000
+
+    def test_a_listing_that_changes_between_its_parts_is_begun_again(self, daemon: Daemon) -> None:
+        parts = iter([b"1\0old\0", b"2\0", b"2\0a\0b\0", b"2\0c\0\0"])
+        offsets: list[bytes] = []
+
+        def answer(sock: socket.socket, message: codec.Message) -> None:
+            if message[0] == xs_wire.XS_DIRECTORY:
+                reply(sock, (xs_wire.XS_ERROR, *message[1:]), b"E2BIG\0")
+            else:
+                offsets.append(message[3].split(b"\0")[1])
+                reply(sock, message, next(parts))
+
+        daemon.serve(answer)
+        with StoreClient(daemon.path) as client:
+            assert client.directory("/a") == ["a", "b", "c"]
+        assert offsets == [b"0", b"4", b"0", b"4"]
+
     def test_after_close_nothing_is_asked(self, daemon: Daemon) -> None:
         daemon.serve(reply)
         client = StoreClient(daemon.path)

@@ -34,9 +34,9 @@ def model_rm(model: Model, path: str) -> None:
 class Open:
     """A transaction under way, with what it should see, and what others changed since."""
 
-    def __init__(self, tx: Transaction, model: Model) -> None:
+    def __init__(self, tx: Transaction, model: Model, version: int) -> None:
         self.tx = tx
-        self.start = dict(model)
+        self.version = version
         self.model = dict(model)
         self.log: list[tuple[str, str, bytes]] = []
 
@@ -50,6 +50,7 @@ class StoreModel(RuleBasedStateMachine):
         self.client = StoreClient(transport=LocalTransport(self.server.connect()))
         self.client.mkdir("/t")
         self.model: Model = {"/t": b""}
+        self.version = 0
         self.watch = self.client.watch("/t")
         self.told()
 
@@ -71,6 +72,7 @@ class StoreModel(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(["write", "mkdir", "rm"]), path=paths, value=values)
     def change(self, kind: str, path: str, value: bytes) -> None:
         before = dict(self.model)
+        self.version += 1
         self.apply(self.client, self.model, kind, path, value)
         told = self.told()
         changed = {
@@ -83,7 +85,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(target=transactions)
     def start(self) -> Open:
-        return Open(self.client.transaction(), self.model)
+        return Open(self.client.transaction(), self.model, self.version)
 
     @rule(
         target=transactions,
@@ -93,7 +95,7 @@ class StoreModel(RuleBasedStateMachine):
         value=values,
     )
     def change_inside(self, open_: Open, kind: str, path: str, value: bytes) -> object:
-        if self.model != open_.start:
+        if self.version != open_.version:
             # What it sees now is a mixture, and it can only fail: the contract
             # suite has the cases, here it ends.
             open_.tx.abort()
@@ -106,7 +108,7 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(open_=consumes(transactions))
     def commit(self, open_: Open) -> None:
-        alone = self.model == open_.start
+        alone = self.version == open_.version
         before = dict(self.model)
         try:
             open_.tx.commit()
@@ -129,6 +131,7 @@ class StoreModel(RuleBasedStateMachine):
                         model_write(self.model, path, value)
             elif open_.log:
                 self.model = open_.model
+            self.version += 1
             # Who watches is told of each node that was there and is another, or gone. (Parents
             # that a write made are not told of, nor what was made and removed in between.)
             told = self.told()

@@ -173,7 +173,6 @@ class Transaction:
         for path, touched in self._touched.items():
             if not touched.changed:
                 continue
-            self._uncharge(touched)
             node = touched.node
             if node is not None:
                 permissions = live(node.permissions, node.generation)
