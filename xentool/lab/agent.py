@@ -159,7 +159,7 @@ class Command:
         return False
 
     def _finish(self) -> None:
-        # Daemons that the command left may hold its pipes for ever: what is in the pipes now is the command's.
+        # Daemons that the command left may hold its pipes for ever: what is in them now is the command's.
         for fd in list(self._outputs):
             while self._pass_output(fd):
                 pass

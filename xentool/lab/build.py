@@ -58,10 +58,10 @@ def build(
     cache: Cache | None = None,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> Image:
-    """The image for `xen`: the cached one, or a new one (about a minute, and 150 MB from Debian's archive).
+    """The image for `xen`: the cached one, or a new one (half a minute, and 150 MB from Debian's archive).
 
-    A cached image is used as long as the recipe stays the same, without any network. `refresh` asks Debian for newer
-    packages, and makes a new image if there are any. LabError says what is missing or failed.
+    A cached image is used as long as the recipe stays the same, without any network. `refresh` asks Debian
+    for newer packages, and makes a new image if there are any. LabError says what is missing or failed.
     """
     release = release_of(xen)
     cache = cache or Cache()

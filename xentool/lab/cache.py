@@ -3,10 +3,10 @@
     CACHE/apt/SUITE/             the lab's own apt folders
     CACHE/images/ID/             an image; it got its name by a rename when it was whole, and never changes
     CACHE/images/XEN-RECIPE      a link to the image that a recipe made last
-    CACHE/python/TAG/            compiled modules by the hash of their source
+    CACHE/python/VERSION/        compiled modules by the hash of their source
     CACHE/XEN.lock               held while an image for that Xen is made
 
-A lab that boots from an image holds a shared lock on its folder; an image is removed only under an exclusive one.
+A lab that boots from an image holds a shared lock on its folder; an image is removed under an exclusive one.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Cache:
 
     @contextmanager
     def building(self, xen: str) -> Iterator[None]:
-        """Alone with the making of images for `xen`: a second builder waits, and then finds the image made."""
+        """Alone with making images for `xen`: a second builder waits, and then finds the image made."""
         self.make()
         with open(os.path.join(self.folder, f"{xen}.lock"), "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -103,7 +103,6 @@ class Cache:
     def publish(self, scratch: str, image_id: str) -> Image:
         """Give a finished image its name."""
         folder = os.path.join(self._images, image_id)
-        os.chmod(scratch, 0o755)
         os.rename(scratch, folder)
         return Image(folder)
 

@@ -1,4 +1,4 @@
-"""Initramfs archives, in the cpio format that Linux reads, written without root and always with the same bytes.
+"""Initramfs archives, in the cpio format that Linux reads, written without root, the same bytes each time.
 
 Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst ("newc").
 """

@@ -101,7 +101,7 @@ def _initramfs(tree: Tree, init: str, modules: Sequence[str]) -> bytes:
     with open(tree.path("usr/bin/busybox"), "rb") as file:
         archive.file("bin/busybox", file.read(), executable=True)
     for name in ("poweroff", "reboot", "halt"):
-        # The kernel calls /sbin/poweroff when the store says "poweroff"; busybox would ask an init that is not there.
+        # The kernel calls /sbin/poweroff when the store says "poweroff"; busybox's would ask its own init.
         archive.file(
             f"sbin/{name}", f"#!/bin/busybox sh\nexec /bin/busybox {name} -f\n".encode(), executable=True
         )
@@ -119,15 +119,17 @@ def _root_file_system(tree: Tree, path: str) -> None:
     # Without a journal, and with nothing left for the kernel to initialise: it is read once and thrown away.
     features = "^has_journal,^huge_file,^metadata_csum,^resize_inode"
     _tool(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "lab", "-m", "0", "-O", features, "-E", "nodiscard"]
-        + ["-d", tree.root, path, ROOT_SIZE]
+        [
+            *("mke2fs", "-q", "-F", "-t", "ext4", "-L", "lab", "-m", "0", "-O", features, "-E", "nodiscard"),
+            *("-d", tree.root, path, ROOT_SIZE),
+        ]
     )
     if os.geteuid() != 0:
         _give_to_root(path)
 
 
 def _give_to_root(path: str) -> None:
-    """Make root the owner of every file in the file system: mke2fs copied the owner of the builder's folder."""
+    """Make root the owner of every file in the file system: mke2fs copied the builder."""
     done = _tool(["debugfs", "-R", "stats", path])
     inodes = dict(line.split(":", 1) for line in done.splitlines() if line.count(":") == 1)
     used = int(inodes["Inode count"]) - int(inodes["Free inodes"])

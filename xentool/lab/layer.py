@@ -1,7 +1,8 @@
 """The run's own files: this xentool, its tests, and dom0's init, as a tar that dom0 unpacks over its root.
 
-Every module comes compiled for dom0's Python, as pip leaves it: compiling on first import would take dom0 many
-times as long as the command that it runs. The image's own Python does it, on this machine, once per content.
+Every module comes compiled for dom0's Python, as pip leaves it: compiling on first import would take dom0
+many times as long as the command that it runs. The image's own Python does it, on this machine, once per
+content.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ import sys
 from xentool.cli.main import main
 sys.exit(main())
 """
-# Reads "source TAB target TAB name in dom0" lines, and compiles each. A module with a mistake in it is dom0's to
-# complain about, when somebody imports it.
+# Reads "source TAB target TAB name in dom0" lines, and compiles each. A module with a mistake in it is dom0's
+# to complain about, when somebody imports it.
 _COMPILER: Final = """\
 import py_compile, sys
 for line in sys.stdin:
@@ -56,8 +57,8 @@ def own_checkout() -> str:
 def make_layer(checkout: str, python: str, image_python: str, cache: str) -> bytes:
     """The tar of a run.
 
-    `checkout` is a folder with the package `xentool` in it; `image_python` the image's Python of version `python`
-    on this machine; `cache` the folder for compiled modules. LabError if that Python does not run.
+    `checkout` is a folder with the package `xentool` in it; `image_python` the image's Python, of version
+    `python`, on this machine; `cache` the folder for compiled modules. LabError if that Python does not run.
     """
     files = list(_files(checkout))
     if not any(name == "xentool/__init__.py" for name in files):
@@ -94,7 +95,7 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes, mtime: int = 0, mode:
 
 
 def _files(checkout: str) -> Iterator[str]:
-    """Paths under `checkout` that dom0 gets, sorted: the package, and of a checkout its tests and settings."""
+    """Paths under `checkout` that dom0 gets, sorted: the package, and a checkout's tests and settings."""
     parts = ["xentool", *(_PARTS if os.path.exists(os.path.join(checkout, "pyproject.toml")) else ())]
     for part in parts:
         top = os.path.join(checkout, part)

@@ -18,9 +18,12 @@ from xentool.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# Set to the path of a sources file (deb822; "@SUITE@" stands for the suite) to use it instead of the machine's.
+# Set to the path of a sources file (deb822; "@SUITE@" is the suite) to use it instead of the machine's.
 SOURCES_VARIABLE: Final = "XENTOOL_LAB_SOURCES"
-_NO_SOURCES_HINT: Final = f"set {SOURCES_VARIABLE} to a deb822 sources file for Debian's archive, with @SUITE@ in place of the suite"
+_NO_SOURCES_HINT: Final = (
+    f"set {SOURCES_VARIABLE} to a deb822 sources file for Debian's archive, "
+    "with @SUITE@ in place of the suite"
+)
 
 # A suite of Debian itself: a codename or an alias, and the pocket.
 _SUITE: Final = re.compile(

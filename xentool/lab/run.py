@@ -10,7 +10,7 @@ import tty
 from typing import TYPE_CHECKING
 
 from xentool.errors import UsageError
-from xentool.lab.qemu import Machine
+from xentool.lab.qemu import DEFAULT_MACHINE
 from xentool.lab.recipe import DEFAULT_XEN
 from xentool.lab.session import Lab, LabResult
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from xentool.lab.cache import Cache
-    from xentool.lab.qemu import Share
+    from xentool.lab.qemu import Machine, Share
     from xentool.lab.session import Sink
 
 
@@ -30,7 +30,7 @@ def run(
     checkout: str = "",
     out: str = "",
     shares: Sequence[Share] = (),
-    machine: Machine = Machine(),
+    machine: Machine = DEFAULT_MACHINE,
     environment: Mapping[str, str] | None = None,
     stdin: bytes = b"",
     stdout: Sink | None = None,
@@ -41,9 +41,10 @@ def run(
 ) -> LabResult:
     """Boot Xen, run `command` in dom0, and take everything down again.
 
-    The image is built first if it is not in the cache. `timeout_seconds` is the command's; the boot has its own.
-    The rest is as in `Lab` and `Lab.run`. LabError: the lab cannot be built or booted, or died; TimedOutError: the boot
-    or the command took too long. A command that fails is no error: see the result's `exit_code`.
+    The image is built first if it is not in the cache. `timeout_seconds` is the command's; the boot has its
+    own. The rest is as in `Lab` and `Lab.run`. LabError: the lab cannot be built or booted, or died;
+    TimedOutError: the boot or the command took too long. A command that fails is no error: see the result's
+    `exit_code`.
     """
     if not command:
         raise UsageError(
@@ -77,7 +78,7 @@ def shell(
     checkout: str = "",
     out: str = "",
     shares: Sequence[Share] = (),
-    machine: Machine = Machine(),
+    machine: Machine = DEFAULT_MACHINE,
     terminal: int = 0,
     log: str = "",
     cache: Cache | None = None,

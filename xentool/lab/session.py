@@ -8,7 +8,7 @@ import select
 import shlex
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from xentool.errors import LabError, TimedOutError
 from xentool.lab.build import RUN_TOOLS, build, require_tools
@@ -16,19 +16,21 @@ from xentool.lab.cache import Cache
 from xentool.lab.console import ConsoleLog
 from xentool.lab.frames import ERRORS, EXIT, INPUT, OUTPUT, READY, REQUEST, SIZE, FrameReader, encode
 from xentool.lab.layer import CHECKOUT, make_layer, own_checkout
-from xentool.lab.qemu import Machine, Qemu, Share, share_tag
+from xentool.lab.qemu import DEFAULT_MACHINE, Machine, Qemu, Share, share_tag
 from xentool.lab.recipe import DEFAULT_XEN, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import BinaryIO
 
     Sink = Callable[[bytes], object]
 
 # Where the folder that `out` names is in dom0.
 OUT: Final = "/lab/out"
 
-# Six times what it takes on two cores without hardware virtualisation.
-BOOT_TIMEOUT_SECONDS: Final = 120.0
+# Two idle cores without hardware virtualisation boot in 20 s. A busy machine may take many times that, and a
+# boot that fails says so by itself: this is only for one that hangs.
+BOOT_TIMEOUT_SECONDS: Final = 600.0
 
 _CHUNK: Final = 1 << 16
 
@@ -53,7 +55,7 @@ class LabResult(NamedTuple):
 class Lab:
     """Real Xen in a QEMU of our own. Use as a context manager: at its end QEMU is gone, whatever happened.
 
-    QEMU also ends with the thread that called `boot`, even if that is killed: keep that thread alive meanwhile.
+    QEMU also ends with the thread that called `boot`, even if that is killed: keep it alive meanwhile.
     """
 
     def __init__(
@@ -63,15 +65,16 @@ class Lab:
         checkout: str = "",
         out: str = "",
         shares: Sequence[Share] = (),
-        machine: Machine = Machine(),
+        machine: Machine = DEFAULT_MACHINE,
         log: str = "",
         cache: Cache | None = None,
         progress: Callable[[str], None] = lambda _text: None,
     ) -> None:
         """Nothing is started yet.
 
-        `checkout`: the folder whose xentool dom0 runs; by default the one that is running. `out`: a folder of this
-        machine that is /lab/out in dom0, writable; `shares` are further ones. `log`: a file for the console's output.
+        `checkout`: the folder whose xentool dom0 runs; by default the one that is running. `out`: a folder of
+        this machine that is /lab/out in dom0, writable; `shares` are further ones. `log`: a file for all that
+        the console says.
         """
         self.xen = xen
         self.boot_seconds = 0.0
@@ -87,14 +90,14 @@ class Lab:
         self._reader = FrameReader()
         self._outgoing = bytearray()
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self._stack.close()
 
     def boot(self, timeout_seconds: float = BOOT_TIMEOUT_SECONDS) -> None:
-        """Build the image if need be, start QEMU, and wait for dom0. LabError or TimedOutError if that fails."""
+        """Build the image if need be, start QEMU, wait for dom0. LabError or TimedOutError if that fails."""
         require_tools(RUN_TOOLS, "run the lab")
         for share in self._shares:
             if not os.path.isdir(share.host):
@@ -105,8 +108,7 @@ class Lab:
         layer = make_layer(
             self._checkout, release.python, image.path("python"), os.path.join(self._cache.folder, "python")
         )
-        file = self._stack.enter_context(open(self._log, "wb")) if self._log else None
-        self._console = ConsoleLog(file)
+        self._console = ConsoleLog(self._open_log())
         self._progress(f"booting Xen {self.xen}")
         started = time.monotonic()
         self._qemu = self._stack.enter_context(Qemu(image, self._machine, self._shares, layer))
@@ -117,6 +119,14 @@ class Lab:
                     self.facts = json.loads(payload)
         self.boot_seconds = time.monotonic() - started
         self._progress(f"dom0 is ready after {self.boot_seconds:.1f} s")
+
+    def _open_log(self) -> BinaryIO | None:
+        if not self._log:
+            return None
+        try:
+            return self._stack.enter_context(open(self._log, "wb"))
+        except OSError as exc:
+            raise LabError("write the lab's log", self._log, exc.strerror or str(exc)) from exc
 
     def run(
         self,
@@ -131,8 +141,8 @@ class Lab:
     ) -> LabResult:
         """Run one command in dom0 (a list, no shell) and wait for its end; `boot` comes first, once.
 
-        `stdout` and `stderr` are called with bytes as they come. TimedOutError after `timeout_seconds`: dom0 is
-        in an unknown state then, and the lab is of no more use. LabError if QEMU or Xen died.
+        `stdout` and `stderr` are called with bytes as they come. TimedOutError after `timeout_seconds`: dom0
+        is in an unknown state then, and the lab is of no more use. LabError if QEMU or Xen died.
         """
         self._request(command, environment or {}, folder)
         self._send(INPUT, stdin)

@@ -2,8 +2,7 @@
 
 Maintainer scripts need root and a chroot, so none is run. The few things that they do and dom0 needs (account
 files, alternatives, the linker's cache, the modules' dependencies, compiled Python) are done here, with the
-tree's own programs where a program is needed: they run on the machine that builds through the tree's own dynamic
-loader.
+tree's own programs where a program is needed: they run on this machine, with the tree's own dynamic loader.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import lzma
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING, Final
@@ -20,20 +20,21 @@ from xentool.lab.recipe import LEFT_OUT, MODULE_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import IO
 
 # Folders of the root that modern Debian keeps under /usr; packages may still name them at the root.
 _MERGED: Final = ("bin", "lib", "lib64", "sbin")
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 
-_PASSWD: Final = """\
+_SIGNATURE_MAGIC: Final = b"~Module signature appended~\n"
+
+_ACCOUNTS: Final = """\
 root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _GROUPS: Final = (
-    "root:0 daemon:1 tty:5 disk:6 lp:7 man:12 kmem:15 dialout:20 cdrom:24 tape:26 audio:29 shadow:42 utmp:43 video:44 "
-    "input:104 kvm:105 render:106 sgx:107 nogroup:65534"
+    "root:0 daemon:1 tty:5 disk:6 lp:7 man:12 kmem:15 dialout:20 cdrom:24 tape:26 audio:29 shadow:42 utmp:43 "
+    "video:44 input:104 kvm:105 render:106 sgx:107 nogroup:65534"
 )
 _FOLDERS: Final = (
     "dev", "lab", "mnt", "proc", "root", "run", "sys", "tmp", "etc/xen/auto",
@@ -50,7 +51,7 @@ _LINKS: Final = {
     "var/run": "../run",
 }
 _FILES: Final = {
-    "etc/passwd": _PASSWD,
+    "etc/passwd": _ACCOUNTS,
     "etc/group": "".join(f"{name}:x:{gid}:\n" for name, gid in (pair.split(":") for pair in _GROUPS.split())),
     "etc/shells": "/bin/sh\n/bin/bash\n",
     "etc/hostname": "lab\n",
@@ -118,11 +119,14 @@ class Tree:
         elif member.isfile():
             content = archive.extractfile(member)
             assert content is not None
+            data = content.read()
             if name.endswith(".ko.xz"):
                 target = target.removesuffix(".xz")
                 # Decompressed once here rather than at each modprobe, and readable for busybox.
-                content = lzma.open(content)  # type: ignore[assignment]
-            self._write(target, content, member)
+                data = lzma.decompress(data)
+            if target.endswith(".ko"):
+                data = without_signature(data)
+            self._write(target, data, member)
         elif member.issym():
             if not os.path.lexists(target):
                 os.symlink(member.linkname, target)
@@ -130,12 +134,11 @@ class Tree:
             os.link(self.path(_place(member.linkname)), target, follow_symlinks=False)
 
     @staticmethod
-    def _write(target: str, content: IO[bytes] | None, member: tarfile.TarInfo) -> None:
+    def _write(target: str, data: bytes, member: tarfile.TarInfo) -> None:
         if os.path.lexists(target):
             os.unlink(target)
-        assert content is not None
         with open(target, "wb") as file:
-            shutil.copyfileobj(content, file, 1 << 18)
+            file.write(data)
         os.chmod(target, member.mode | 0o600)
         os.utime(target, (member.mtime, member.mtime))
 
@@ -207,7 +210,7 @@ class Tree:
 
     @staticmethod
     def call(root: str, program: str, arguments: Sequence[str], *, called: str = "", text: str = "") -> None:
-        """Run a program of the tree at `root` on this machine, through the tree's own loader and libraries."""
+        """Run a program of the tree at `root` on this machine, with the tree's own loader and libraries."""
         libraries = os.path.join(root, _LIBRARIES)
         loader = os.path.join(libraries, "ld-linux-x86-64.so.2")
         name = ["--argv0", called] if called else []
@@ -247,6 +250,19 @@ def _call(command: Sequence[str], home: str = "", text: str = "") -> None:
         raise LabError(
             "run", " ".join(command), f"exit code {done.returncode}", detail=done.stdout + done.stderr
         )
+
+
+def without_signature(module: bytes) -> bytes:
+    """A kernel module without the signature at its end, whose check takes dom0 longer than the loading.
+
+    Source: Linux, include/linux/module_signature.h: {algo, hash, id_type, signer_len, key_id_len, pad[3],
+    be32 sig_len} and a magic string.
+    """
+    if not module.endswith(_SIGNATURE_MAGIC):
+        return module
+    end = len(module) - len(_SIGNATURE_MAGIC) - 12
+    _, _, _, signer, key_id, length = struct.unpack(">BBBBB3xI", module[end : end + 12])
+    return module[: end - signer - key_id - length]
 
 
 def _place(name: str) -> str:
