@@ -85,10 +85,15 @@ MEANINGS = {
     ("getvcpucontext", errno.ENODATA): ("the vcpu has not been started yet", ""),
     ("getvcpucontext", errno.EINVAL): ("it has no such vcpu", ""),
     ("pin_table", errno.EINVAL): (
-        "they are not valid: a page table can be written to, a frame is another's, or a bit must be 0",
+        "they are not valid: an entry names no page table of its level, or has bits that must be 0",
         XEN_LOG,
     ),
-    ("pin_table", errno.EPERM): ("the frame is not one of the domain's", XEN_LOG),
+    ("pin_table", errno.EBUSY): (
+        "they are not valid: a page table can be written to, or a frame belongs to another domain",
+        XEN_LOG,
+    ),
+    ("pin_table", errno.EPERM): ("they map frames that are no memory", XEN_LOG),
+    ("gnttab_setup_table", errno.EINVAL): ("Xen refused, with {facts}", XEN_LOG),
     ("claim_pages", errno.EINVAL): (
         "it has a claim already, or as many pages as that, or may not have as many",
         "",

@@ -9,7 +9,7 @@ import errno
 from array import array
 
 from xentool.abi import memory
-from xentool.abi.grant_table import GNTST_okay, GNTTABOP_setup_table, gnttab_setup_table
+from xentool.abi.grant_table import GNTST_bad_domain, GNTST_okay, GNTTABOP_setup_table, gnttab_setup_table
 from xentool.abi.xen import (
     MMUEXT_PIN_L4_TABLE,
     MMUEXT_UNPIN_TABLE,
@@ -116,7 +116,7 @@ class MemoryCalls(CoreCalls):
         """Have Xen validate the page tables under this L4 and keep them valid.
 
         Raises:
-            XenError: EINVAL or EPERM, they are not valid: `xl dmesg` says which entry is not.
+            XenError: EBUSY, EINVAL or EPERM, they are not valid: `xl dmesg` says which entry is not.
         """
         self._mmuext(domid, MMUEXT_PIN_L4_TABLE, mfn, "pin_table")
 
@@ -146,7 +146,8 @@ class MemoryCalls(CoreCalls):
         )
         status = gnttab_setup_table.get(view, "status")
         if status != GNTST_okay:
-            raise self.failed(errno.EINVAL, "gnttab_setup_table", domid, f"grant status {status}")
+            number = errno.ESRCH if status == GNTST_bad_domain else errno.EINVAL
+            raise self.failed(number, "gnttab_setup_table", domid, f"grant status {status}")
         found = array("Q")
         found.frombytes(view[DATA : DATA + 8 * frames])
         return found

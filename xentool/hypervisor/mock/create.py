@@ -47,7 +47,7 @@ def create_domain(xen: MockXen, wanted_domid: int, parameters: memoryview) -> in
     # Xen chooses the domid first: a create that is refused uses one up all the same.
     domid = xen.domains.choose_domid(wanted_domid)
     config = createdomain(INTERFACES[xen.version][0]).unpack_from(parameters)
-    _check(config)
+    _check(config, grants_limited=xen.version < (4, 18))
     domain = Domain(
         domid,
         handle=config["handle"],
@@ -70,7 +70,7 @@ def _grant_frames(wanted: int) -> int:
     return MAX_FRAMES if wanted < 0 else wanted
 
 
-def _check(config: dict[str, Any]) -> None:
+def _check(config: dict[str, Any], *, grants_limited: bool) -> None:
     version = config["grant_opts"] & _GRANT_VERSION_MASK
     refused = (
         config["flags"] & ~_KNOWN_FLAGS
@@ -86,11 +86,11 @@ def _check(config: dict[str, Any]) -> None:
         raise Refused(errno.EINVAL)
     if config["emulation_flags"] not in (0, _EMU_PIT):
         raise Refused(errno.EOPNOTSUPP)
-    if (
-        not 1 <= version <= _MAX_GRANT_VERSION
-        or not 1 <= _grant_frames(config["max_grant_frames"]) <= MAX_FRAMES
-        or config["max_maptrack_frames"] > MAX_MAPTRACK_FRAMES
-    ):
+    frames = _grant_frames(config["max_grant_frames"])
+    if not 1 <= version <= _MAX_GRANT_VERSION or frames < 1:
+        raise Refused(errno.EINVAL)
+    # Since 4.18 the command line's limits are mere defaults.
+    if grants_limited and (frames > MAX_FRAMES or config["max_maptrack_frames"] > MAX_MAPTRACK_FRAMES):
         raise Refused(errno.EINVAL)
     if config["cpupool_id"]:
         raise Refused(errno.ESRCH)

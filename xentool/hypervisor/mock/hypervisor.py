@@ -9,6 +9,8 @@ Several of them can share one machine, as several processes do on a real host:
 
 from __future__ import annotations
 
+import errno
+
 from xentool.hypervisor.mock.arena import Arena
 from xentool.hypervisor.mock.handles import LocalEvents
 from xentool.hypervisor.mock.mapping import map_frames
@@ -51,6 +53,8 @@ class MockHypervisor:
         self._open = True
 
     def hypercall(self, number: int, *arguments: int) -> int:
+        if not self._open:
+            raise OSError(errno.EBADF, "the hypervisor is closed")
         return self.session.hypercall(number, *arguments)
 
     def buffer(self, size_bytes: int) -> ArenaBuffer:

@@ -1,0 +1,72 @@
+"""The hypervisors that the contract is tried on.
+
+`mock-4.17` and `mock-4.20` are mocks in this process; `xen` (nested) is the Xen that this machine runs on, in
+the lab's dom0. What the tests demand was read off real Xen; the mock has to answer the same.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.guests import Guests, Machine
+from xentool.hypervisor.calls import Hypercalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xentool.hypervisor.port import Hypervisor
+
+
+@pytest.fixture(params=["mock-4.17", "mock-4.20", pytest.param("xen", marks=pytest.mark.nested)])
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A machine on which gates can be opened. Afterwards it has the domains and the memory that it had."""
+    kind, _, release = request.param.partition("-")
+    if kind == "mock":
+        from xentool.hypervisor.mock.hypervisor import MockHypervisor
+        from xentool.hypervisor.mock.xen import MockXen
+
+        xen = MockXen(release, memory_bytes=2 << 30, domain_0_bytes=1 << 30, cpus=2)
+
+        def open_mock() -> Hypervisor:
+            return MockHypervisor(xen)
+
+        yield from _watched(Machine(open_mock))
+        xen.close()
+    else:
+        if not os.path.exists("/dev/xen/privcmd"):
+            pytest.skip("no Xen runs here")
+        from xentool.hypervisor.xen import XenHypervisor
+
+        yield from _watched(Machine(XenHypervisor))
+
+
+def _watched(machine: Machine) -> Iterator[Machine]:
+    with machine.open() as gate:
+        calls = Hypercalls(gate)
+        before = {info.domid for info in calls.domain_infos()}, calls.physinfo().outstanding_pages
+        yield machine
+        after = {info.domid for info in calls.domain_infos()}, calls.physinfo().outstanding_pages
+    machine.close()
+    assert after == before, "domains or claims were left"
+
+
+@pytest.fixture
+def gate(machine: Machine) -> Iterator[Hypervisor]:
+    with machine.open() as gate:
+        yield gate
+
+
+@pytest.fixture
+def xen(gate: Hypervisor) -> Hypercalls:
+    return Hypercalls(gate)
+
+
+@pytest.fixture
+def guests(xen: Hypercalls) -> Iterator[Guests]:
+    """Makes domains, and destroys them after the test."""
+    guests = Guests(xen)
+    yield guests
+    guests.destroy_all()
