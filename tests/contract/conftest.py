@@ -1,7 +1,8 @@
 """The hypervisors that the contract is tried on.
 
-`mock-4.17` and `mock-4.20` are mocks in this process; `xen` (nested) is the Xen that this machine runs on, in
-the lab's dom0. What the tests demand was read off real Xen; the mock has to answer the same.
+`mock-4.17` and `mock-4.20` are mocks in this process, `remote-4.17` is one behind a mock host's socket; `xen`
+(nested) is the Xen that this machine runs on, in the lab's dom0. What the tests demand was read off real Xen;
+the mock has to answer the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from xentool.hypervisor.port import Hypervisor
 
 
-@pytest.fixture(params=["mock-4.17", "mock-4.20", pytest.param("xen", marks=pytest.mark.nested)])
+@pytest.fixture(
+    params=["mock-4.17", "mock-4.20", "remote-4.17", pytest.param("xen", marks=pytest.mark.nested)]
+)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """A machine on which gates can be opened. Afterwards it has the domains and the memory that it had."""
     kind, _, release = request.param.partition("-")
@@ -35,6 +38,16 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
         yield from _watched(Machine(open_mock))
         xen.close()
+    elif kind == "remote":
+        from tests.support.mockserver import MockServer
+        from xentool.hypervisor.mock.xen import MockXen
+
+        with MockServer(
+            MockXen(release, memory_bytes=2 << 30, domain_0_bytes=1 << 30, cpus=2),
+            request.getfixturevalue("tmp_path"),
+        ) as server:
+            yield from _watched(Machine(server.open))
+        server.xen.close()
     else:
         if not os.path.exists("/dev/xen/privcmd"):
             pytest.skip("no Xen runs here")

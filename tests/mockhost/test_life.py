@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from xentool.hypervisor.calls import Hypercalls
 from xentool.hypervisor.mock.remote import RemoteMock, connect
 from xentool.mockhost.life import attach, default_directory, ensure_running, is_running, stop, store_socket
 from xentool.store.client import StoreClient
+from xentool.units import DomId
 
 
 @pytest.fixture
@@ -101,11 +103,16 @@ def test_domains_and_clients_keep_it_alive(directory: str) -> None:
 def test_a_killed_host_is_replaced(directory: str) -> None:
     ensure_running(directory)
     client = connect(directory)
+    mapping = client.map_frames(DomId(0), array("Q", [0x2000]))
+    events = client.event_channels()
     pid = pid_of(directory)
     os.kill(pid, signal.SIGKILL)
     wait_for_end(pid)
-    with pytest.raises(MockHostError, match="went away"):
-        Hypercalls(client).version()
+    mapping.close()
+    events.close()
+    for _ in range(2):
+        with pytest.raises(MockHostError, match="went away"):
+            Hypercalls(client).version()
     with pytest.raises(MockHostError, match="nobody answers"):
         connect(directory)
     with attach(directory) as fresh:
@@ -216,8 +223,6 @@ def test_nonsense_on_the_socket_ends_only_that_connection(directory: str) -> Non
 
 def test_a_remote_caller_is_told_the_same(directory: str) -> None:
     """Errors, buffers, scattered frames and event channels come through as in one process."""
-    from array import array
-
     from tests.support.mockguest import HandMade, errno_of
 
     with attach(directory) as hypervisor:

@@ -7,8 +7,10 @@ So only numbers travel. Everything goes when the connection closes.
 
 from __future__ import annotations
 
+import errno
 import os
 from array import array
+from contextlib import suppress
 
 from xentool.errors import MockHostError
 from xentool.hypervisor.mock import wire
@@ -57,6 +59,7 @@ class RemoteMock:
         self._arena = Arena()
         self._memory_fd = -1
         self._sequence = 0
+        self._lost = False
         try:
             _, descriptors = self._ask(wire.HELLO, wire.VERSION, send_fd=self._arena.fd)
         except OSError as error:
@@ -140,8 +143,10 @@ class RemoteMock:
             raise
 
     def _forget(self, number: int) -> None:
+        # A mock host that is gone has forgotten it by itself.
         if self._socket is not None:
-            self._ask(wire.UNMAP, number)
+            with suppress(MockHostError):
+                self._ask(wire.UNMAP, number)
 
     def _ask_number(self, what: int, *numbers: int) -> int:
         return self._ask(what, *numbers)[0]
@@ -150,13 +155,13 @@ class RemoteMock:
         """One request and its answer: the result, and descriptors that came with it.
 
         Raises:
-            OSError: the mock hypervisor's errno.
+            OSError: the mock hypervisor's errno; EBADF after `close`.
             MockHostError: the mock host went away.
         """
         import socket
 
         if self._socket is None:
-            raise MockHostError("ask the mock host", self._directory, "the connection was closed before")
+            raise self._gone() if self._lost else OSError(errno.EBADF, "this connection to Xen is closed")
         # Unsigned arguments travel as the same 64 bits, signed.
         words = [number - (1 << 64) if number >= 1 << 63 else number for number in numbers]
         self._sequence += 1
@@ -184,6 +189,7 @@ class RemoteMock:
         return result, descriptors
 
     def _gone(self) -> MockHostError:
+        self._lost = True
         self.close()
         return MockHostError(
             "ask the mock host",
