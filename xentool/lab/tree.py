@@ -157,6 +157,8 @@ class Tree:
         for folder in _FOLDERS:
             os.makedirs(self.path(folder), exist_ok=True)
         for path, target in _LINKS.items():
+            if os.path.isdir(self.path(path)) and not os.path.islink(self.path(path)):
+                os.rmdir(self.path(path))  # base-files has var/run as a folder until it is configured
             if not os.path.lexists(self.path(path)):
                 os.symlink(target, self.path(path))
         for path, text in _FILES.items():
