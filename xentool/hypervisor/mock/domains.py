@@ -15,7 +15,7 @@ from time import monotonic_ns
 from xentool.abi.xen import DOMID_FIRST_RESERVED, VIRQ_DOM_EXC
 from xentool.hypervisor.mock.memory import SEGMENT_DESCRIPTORS
 from xentool.hypervisor.mock.mmu import Refused
-from xentool.hypervisor.mock.ranges import Ranges
+from xentool.hypervisor.mock.ranges import Ranges, runs_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,14 +209,15 @@ class Domains:
 
     def _free_run(self, domain: Domain, start: int, end: int) -> None:
         memory = self._memory
+        kept: tuple[tuple[int, int], ...] = ()
         if memory.refs[start:end].tobytes().strip(b"\0"):
-            for mfn in range(start, end):
-                if not memory.refs[mfn]:
-                    domain.pages.remove(mfn, mfn + 1)
-                    memory.release(mfn, mfn + 1)
-            return
-        domain.pages.remove(start, end)
-        memory.release(start, end)
+            counts = enumerate(memory.refs[start:end].tolist(), start)
+            kept = tuple(runs_of([mfn for mfn, references in counts if references]))
+        for kept_start, kept_end in (*kept, (end, end)):
+            if kept_start > start:
+                domain.pages.remove(start, kept_start)
+                memory.release(start, kept_start)
+            start = kept_end
 
     def let_go(self, domid: int, runs: Iterable[tuple[int, int]]) -> None:
         """Frames of `domid` were unmapped: those that only the mapping kept alive are freed now."""
