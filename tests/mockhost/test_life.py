@@ -115,7 +115,10 @@ def test_a_killed_host_is_replaced(directory: str) -> None:
             Hypercalls(client).version()
     with pytest.raises(MockHostError, match="nobody answers"):
         connect(directory)
+    old_log = Path(directory, "console", "guest-old.log")
+    old_log.write_text("from the last one")
     with attach(directory) as fresh:
+        assert not old_log.exists()
         assert len(Hypercalls(fresh).domain_infos()) == 1
     assert pid_of(directory) != pid
 

@@ -119,6 +119,10 @@ class ConsoleDaemon:
         self._log = log
         self._folder = folder
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        # What the last mock host's guests said has been there to read until now.
+        for name in os.listdir(folder):
+            if name.startswith("guest-"):
+                os.unlink(os.path.join(folder, name))
         self._consoles: dict[int, Console | None] = {}
         self._watches: dict[int, Watch] = {}
         self._client, connection = store.client()
