@@ -6,7 +6,6 @@ name in the store and the pages claimed in Xen.
 
 from __future__ import annotations
 
-from xentool.abi.sysctl import XEN_SYSCTL_PHYSCAP_gnttab_v1, XEN_SYSCTL_PHYSCAP_gnttab_v2
 from xentool.domain.domid_history import recent_domids
 from xentool.domain.locks import xl_lock
 from xentool.domain.names import names_of
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
     from xentool.domain.plan import Plan
-    from xentool.hypervisor.calls import Hypercalls
     from xentool.store.operations import Transaction
 
 # What Xen itself needs beside the guest's frames: the domain's structures, a few pages a vcpu.
 OVERHEAD_PAGES = 64
 OVERHEAD_PAGES_PER_VCPU = 16
-
-XEN_DEFAULT = -1  # "as many as Xen's own command line allows"
 
 SPARE_KIB = 1 * KIB  # libxl's LIBXL_MAXMEM_CONSTANT: room for frames that Xen accounts to the guest
 
@@ -104,29 +100,15 @@ def _create(host: Host, plan: Plan) -> DomId:
             uuid_bytes(plan.uuid),
             max_vcpus=config.max_vcpus,
             max_evtchn_port=config.max_event_channels,
-            max_grant_frames=_or_default(config.max_grant_frames),
-            max_maptrack_frames=_or_default(config.max_maptrack_frames),
-            max_grant_version=_grant_version(xen, config.max_grant_version),
+            max_grant_frames=config.max_grant_frames,
+            max_maptrack_frames=config.max_maptrack_frames,
+            max_grant_version=config.max_grant_version,
             cpupool_id=pool,
         )
         if domid not in recent:
             return domid
         # Xen hands out domids in turn, so the next one is another.
         xen.destroy_domain(domid)
-
-
-def _or_default(frames: int | None) -> int:
-    return XEN_DEFAULT if frames is None else frames
-
-
-def _grant_version(xen: Hypercalls, asked: int | None) -> int:
-    """The newest version of grant tables that this Xen offers, unless the config asks for another."""
-    if asked is not None:
-        return asked
-    capabilities = xen.physinfo().capabilities
-    if capabilities & XEN_SYSCTL_PHYSCAP_gnttab_v2:
-        return 2
-    return 1 if capabilities & XEN_SYSCTL_PHYSCAP_gnttab_v1 else 0
 
 
 def _pool(host: Host, name: str) -> int:
