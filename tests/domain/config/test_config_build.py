@@ -53,7 +53,7 @@ def test_every_supported_key_is_read() -> None:
         ramdisk="/boot/initrd"; root="/dev/xvda1 ro"; extra="quiet"
         on_poweroff="preserve"; on_reboot="rename-restart"; on_watchdog="coredump-restart"
         on_crash="coredump-destroy"; on_soft_reset="destroy"
-        max_grant_frames=0; max_maptrack_frames=64; max_grant_version=1; max_event_channels=256
+        max_grant_frames=1; max_maptrack_frames=64; max_grant_version=1; max_event_channels=256
         localtime=1; rtc_timeoffset=-3600; tsc_mode="native"; nomigrate=1
         """
     )
@@ -63,7 +63,7 @@ def test_every_supported_key_is_read() -> None:
         cpu_weight=512, cap=150, kernel="/boot/vmlinuz", ramdisk="/boot/initrd",
         cmdline="root=/dev/xvda1 ro quiet", on_poweroff=Action.PRESERVE, on_reboot=Action.RENAME_RESTART,
         on_watchdog=Action.COREDUMP_RESTART, on_crash=Action.COREDUMP_DESTROY, on_soft_reset=Action.DESTROY,
-        max_grant_frames=0, max_maptrack_frames=64, max_grant_version=1, max_event_channels=256,
+        max_grant_frames=1, max_maptrack_frames=64, max_grant_version=1, max_event_channels=256,
         localtime=True, rtc_timeoffset=-3600, tsc_mode=TscMode.NATIVE, nomigrate=True,
         given=found.given, source=found.source,
     )  # fmt: skip
@@ -117,8 +117,9 @@ def test_the_command_line(text: str, cmdline: str) -> None:
         ("cmdline='é" + "x" * 1022 + "'", "1,024 bytes", ""),
         ("on_crash='preserv'", "must be one of: destroy, restart", '"preserve"'),
         ("on_crash='rename_restart'", "must be one of", '"rename-restart"'),
-        ("max_grant_frames=-1", "from 0", ""),
-        ("max_grant_version=3", "from 0 to 2", ""),
+        ("max_grant_frames=0", "from 1", ""),
+        ("max_grant_version=3", "from 1 to 2", ""),
+        ("tsc_mode='native_paravirt'", "no longer has native_paravirt", ""),
         ("tsc_mode='fast'", "must be one of: default", ""),
         ("tsc_mode=4", "from 0 to 3", ""),
         ("localtime='yes'", "must be 0 or 1", ""),
@@ -189,7 +190,8 @@ def test_without_memory_the_domain_gets_xls_default_and_a_warning() -> None:
 @pytest.mark.parametrize(
     "text",
     ["disk=[]", "vif=''", "vnc=0", "vpmu=0x0", "passthrough='disabled'", "device_model_version='qemu-xen'",
-     "hap=1", "cpus=[]", "seclabel=''", "builder=''", "pci_seize=0", "acpi=1", "nestedhvm=0", "cpuid=[]"],
+     "hap=1", "hap=2",
+     "cpus=[]", "seclabel=''", "builder=''", "pci_seize=0", "acpi=1", "nestedhvm=0", "cpuid=[]"],
 )  # fmt: skip
 def test_what_asks_for_nothing_is_nothing(text: str) -> None:
     if text == "builder=''":

@@ -68,17 +68,22 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         on_watchdog=reader.word("on_watchdog", Action, Action.DESTROY),
         on_crash=reader.word("on_crash", Action, Action.DESTROY),
         on_soft_reset=reader.word("on_soft_reset", Action, Action.SOFT_RESET),
-        max_grant_frames=reader.number("max_grant_frames", 0, INT_MAX),
+        max_grant_frames=reader.number("max_grant_frames", 1, INT_MAX),
         max_maptrack_frames=reader.number("max_maptrack_frames", 0, INT_MAX),
-        max_grant_version=reader.number("max_grant_version", 0, 2),
+        max_grant_version=reader.number("max_grant_version", 1, 2),
         max_event_channels=reader.number("max_event_channels", 0, INT_MAX) or DEFAULT_EVENT_CHANNELS,
         localtime=reader.flag("localtime"),
         rtc_timeoffset=reader.number("rtc_timeoffset", -INT_MAX, INT_MAX, "a number of seconds") or 0,
         tsc_mode=_tsc_mode(reader),
         nomigrate=reader.flag("nomigrate"),
-        given=frozenset(reader.settings),
+        given=frozenset(reader.settings) - _zeros_for_unset(reader),
         source=source,
     )
+
+
+def _zeros_for_unset(reader: Reader) -> set[str]:
+    """Keys whose 0 means, to libxl too, that they are not set."""
+    return {"max_event_channels"} if reader.number("max_event_channels", 0, INT_MAX) == 0 else set()
 
 
 def _type(reader: Reader) -> GuestType:
@@ -242,7 +247,10 @@ def _tsc_mode(reader: Reader) -> TscMode:
     value = reader.settings["tsc_mode"].value
     if isinstance(value, int) or (isinstance(value, str) and parse_number(value) is not None):
         number = reader.number("tsc_mode", 0, len(TscMode.WORDS) - 1) or 0
-        word = TscMode(TscMode.WORDS[number])
-        reader.warn("tsc_mode", f'as a number is deprecated: write tsc_mode = "{word}"')
-        return word
-    return reader.word("tsc_mode", TscMode, TscMode.DEFAULT)
+        mode = TscMode(TscMode.WORDS[number])
+        reader.warn("tsc_mode", f'as a number is deprecated: write tsc_mode = "{mode}"')
+    else:
+        mode = reader.word("tsc_mode", TscMode, TscMode.DEFAULT)
+    if mode == TscMode.NATIVE_PARAVIRT:
+        raise reader.error("tsc_mode", "Xen no longer has native_paravirt (PVRDTSCP)", "leave tsc_mode out")
+    return mode

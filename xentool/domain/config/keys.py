@@ -90,7 +90,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         ("max_grant_frames", "integer", "", "supported", "", "Most frames of the grant table."),
         ("max_maptrack_frames", "integer", "", "supported", "", "Most frames of the grant maptrack table."),
         ("max_grant_version", "integer", "", "supported", "",
-         "Newest grant-table version that the guest may use: 0 (none), 1 or 2."),
+         "Newest grant-table version that the guest may use: 1 or 2."),
         ("max_event_channels", "integer", "", "supported", "1023", "Most event channels."),
         ("vpmu", "boolean", "", "known", "0", "The guest sees a virtual performance monitoring unit."),
         ("vmtrace_buf_kb", "integer", "pvh hvm", "known", "0", "Processor-trace buffer per vcpu, in KiB."),
@@ -128,7 +128,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     )),
     ("time", (
         ("tsc_mode", "string or integer", "", "supported", "default",
-         'Time stamp counter: "default", "always_emulate", "native", "native_paravirt".'),
+         'Time stamp counter: "default", "always_emulate" or "native".'),
         ("localtime", "boolean", "", "supported", "0", "The guest's clock starts at local time, not UTC."),
         ("rtc_timeoffset", "integer", "", "supported", "0", "Seconds added to the guest's clock."),
         ("timer_mode", "string or integer", "pvh hvm", "known", "", "How missed timer ticks are delivered."),

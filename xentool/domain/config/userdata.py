@@ -10,12 +10,14 @@ Beside ``libxl-json``, `xl create` leaves no userdata: ``xl`` (the raw config) i
 
 What is not as xl would have it, and why:
 
-===============================  ================================================================
-in the record                    why
-===============================  ================================================================
-a deprecated number in tsc_mode  written as its word; the same value to libxl
-values of ignored keys           (``vpmu=0``, ``acpi=1`` on a PV guest) left out: they change nothing
-===============================  ================================================================
+=============================  =====================================================================
+in the record                  why it differs
+=============================  =====================================================================
+vcpu_hard_affinity,            xl forgets ``cpus`` and ``cpus_soft`` where there is no ``vcpus``; we
+vcpu_soft_affinity             honour them
+keys that change nothing       (``vpmu=0``, ``hap=0``, ``acpi=1``, ``videoram`` … on a PV guest) are
+                               recorded by xl, not by us
+=============================  =====================================================================
 
 Source: tools/libs/light/libxl_types.idl (the order of fields), gentypes.py (which are left out),
 libxl_internal.c (libxl__update_domain_configuration), libxl_dom.c (libxl__userdata_store);
@@ -38,6 +40,11 @@ if TYPE_CHECKING:
 CONFIG_NAME = "libxl-json"
 """The last part of the file's name: userdata-d.DOMID.UUID.libxl-json."""
 
+ANY_DOMID = 0xFFFFFFFF
+"""INVALID_DOMID, xl's way to ask for any; it stays in the record."""
+DEFAULT_MEMORY_KIB = 32 << 10
+DEFAULT_EVENT_CHANNELS = 1023
+
 _ESCAPES = {
     ord('"'): '\\"', ord("\\"): "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r",
 } | {code: f"\\u{code:04X}" for code in range(32) if code not in (8, 9, 10, 12, 13)}  # fmt: skip
@@ -48,33 +55,30 @@ def libxl_json(
 ) -> bytes:
     """The record of a PV domain, as the file's bytes.
 
-    `uuid` is the domain's (the config may leave it open), `xen_version` is (4, 17) and so on, and
-    `cpu_nodes` is the NUMA node of each of the host's CPUs, needed if the config has ``cpus`` or
-    ``cpus_soft``.
+    `uuid` is the domain's (the config may leave it open), and `cpu_nodes` is the NUMA node of
+    each of the host's CPUs, needed if the config has ``cpus`` or ``cpus_soft``. From `xen_version`
+    (4, 17) to (4, 21) the record of a PV domain without devices is the same: what libxl_types.idl
+    gained since is left out unless it is asked for.
     """
-    text = dump(domain_config(config, uuid, xen_version, cpu_nodes))
+    assert xen_version >= (4, 17)
+    text = dump(domain_config(config, uuid, cpu_nodes))
     return text.encode("utf-8", "surrogateescape") + b"\0"
 
 
-def domain_config(
-    config: DomainConfig, uuid: str, xen_version: tuple[int, int], cpu_nodes: Sequence[int] = ()
-) -> dict[str, Json]:
+def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()) -> dict[str, Json]:
     """The record as a value (libxl_domain_config), in libxl's order."""
     if config.type != GuestType.PV:
         raise AssertionError(f"no record is made of a {config.type} domain yet")
-    return {
-        "c_info": _create_info(config, uuid),
-        "b_info": _build_info(config, cpu_nodes),
-        "on_poweroff": _action(config.on_poweroff),
-        "on_reboot": _action(config.on_reboot),
-        "on_watchdog": _action(config.on_watchdog),
-        "on_crash": _action(config.on_crash),
-        "on_soft_reset": _action(config.on_soft_reset),
-    }
+    record: dict[str, Json] = {"c_info": _create_info(config, uuid), "b_info": _build_info(config, cpu_nodes)}
+    for key in ("on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"):
+        action: Action = getattr(config, key)
+        if action != Action.DESTROY:
+            record[key] = _action(action)
+    return record
 
 
 def _create_info(config: DomainConfig, uuid: str) -> dict[str, Json]:
-    info: dict[str, Json] = {"type": str(config.type), "name": config.name, "uuid": uuid}
+    info: dict[str, Json] = {"type": str(config.type), "name": config.name, "domid": ANY_DOMID, "uuid": uuid}
     if config.pool is not None:
         info["pool_name"] = config.pool
     info["run_hotplug_scripts"] = "True"
@@ -82,22 +86,7 @@ def _create_info(config: DomainConfig, uuid: str) -> dict[str, Json]:
 
 
 def _build_info(config: DomainConfig, cpu_nodes: Sequence[int]) -> dict[str, Json]:
-    info: dict[str, Json] = {}
-    if _says(config, "vcpus", config.vcpus != 1) or "maxvcpus" in config.given:
-        info["max_vcpus"] = config.max_vcpus
-    if _says(config, "vcpus", config.vcpus != 1):
-        info["avail_vcpus"] = list(range(config.vcpus))
-    if config.cpus is not None:
-        info["vcpu_hard_affinity"] = _bitmaps(config.cpus, config, cpu_nodes)
-    if config.cpus_soft is not None:
-        info["vcpu_soft_affinity"] = _bitmaps(config.cpus_soft, config, cpu_nodes)
-    if config.cpus_soft is not None or (config.cpus is not None and config.cpus.per_vcpu):
-        info["numa_placement"] = "False"
-    if config.tsc_mode != config.tsc_mode.DEFAULT:
-        info["tsc_mode"] = str(config.tsc_mode)
-    info["max_memkb"] = config.max_memory_kib
-    info["target_memkb"] = config.memory_kib
-    info["video_memkb"] = 0
+    info = _vcpu_fields(config, cpu_nodes) | _memory_fields(config)
     if config.rtc_timeoffset:
         info["rtc_timeoffset"] = config.rtc_timeoffset & 0xFFFFFFFF
     _flag(info, config, "localtime", "localtime", config.localtime)
@@ -108,11 +97,11 @@ def _build_info(config: DomainConfig, cpu_nodes: Sequence[int]) -> dict[str, Jso
     _number(scheduling, "weight", config.cpu_weight)
     _number(scheduling, "cap", config.cap)
     info["sched_params"] = scheduling
-    info["claim_mode"] = "False"
-    if _says(config, "max_event_channels", config.max_event_channels != 1023):
+    info["claim_mode"] = "True"  # xl.conf's default
+    if config.max_event_channels != DEFAULT_EVENT_CHANNELS or "max_event_channels" in config.given:
         info["event_channels"] = config.max_event_channels
     info["kernel"] = config.kernel
-    if config.cmdline or "cmdline" in config.given:
+    if config.cmdline or not config.given.isdisjoint(("cmdline", "extra")):
         info["cmdline"] = config.cmdline
     if config.ramdisk is not None:
         info["ramdisk"] = config.ramdisk
@@ -122,9 +111,34 @@ def _build_info(config: DomainConfig, cpu_nodes: Sequence[int]) -> dict[str, Jso
     return info
 
 
-def _says(config: DomainConfig, key: str, differs: bool) -> bool:
-    """Whether the config itself sets `key`; one not read from a file does by differing from the default."""
-    return key in config.given or differs
+def _vcpu_fields(config: DomainConfig, cpu_nodes: Sequence[int]) -> dict[str, Json]:
+    info: dict[str, Json] = {}
+    online = config.vcpus != 1 or "vcpus" in config.given
+    if online or config.max_vcpus != 1 or "maxvcpus" in config.given:
+        info["max_vcpus"] = config.max_vcpus
+    if online:
+        info["avail_vcpus"] = list(range(config.vcpus))
+    if config.cpus is not None:
+        info["vcpu_hard_affinity"] = _bitmaps(config.cpus, config, cpu_nodes)
+    if config.cpus_soft is not None:
+        info["vcpu_soft_affinity"] = _bitmaps(config.cpus_soft, config, cpu_nodes)
+    if config.cpus_soft is not None or (config.cpus is not None and config.cpus.per_vcpu):
+        info["numa_placement"] = "False"
+    if config.tsc_mode != config.tsc_mode.DEFAULT:
+        info["tsc_mode"] = str(config.tsc_mode)
+    return info
+
+
+def _memory_fields(config: DomainConfig) -> dict[str, Json]:
+    """maxmem alone is libxl's target too, memory alone its maximum; of neither, libxl makes 32 MiB."""
+    info: dict[str, Json] = {}
+    unsaid = config.given.isdisjoint(("memory", "maxmem")) and config.max_memory_kib == DEFAULT_MEMORY_KIB
+    if not unsaid:
+        info["max_memkb"] = config.max_memory_kib
+        if "memory" in config.given or "maxmem" not in config.given:
+            info["target_memkb"] = config.memory_kib
+    info["video_memkb"] = 0
+    return info
 
 
 def _flag(info: dict[str, Json], config: DomainConfig, key: str, name: str, value: bool) -> None:
@@ -169,6 +183,47 @@ def _dump(value: Json, indent: str) -> str:
         items = [f'{inner}"{name.translate(_ESCAPES)}": {_dump(item, inner)}' for name, item in value.items()]
         return "{\n" + ",\n".join(items) + f"\n{indent}}}"
     return "[\n" + ",\n".join(inner + _dump(item, inner) for item in value) + f"\n{indent}]"
+
+
+BUILD_INFO_ORDER = ("max_vcpus", "avail_vcpus", "vcpu_hard_affinity", "vcpu_soft_affinity", "numa_placement",
+    "tsc_mode", "max_memkb", "target_memkb")  # fmt: skip
+"""The first fields of libxl_domain_build_info, those that `as_it_is` may have to insert among them."""
+
+
+def as_it_is(
+    record: dict[str, object],
+    *,
+    name: str,
+    uuid: str,
+    online_vcpus: Sequence[int],
+    target_kib: int,
+    max_kib: int,
+    scheduling: dict[str, object],
+) -> dict[str, object]:
+    """A PV domain's record, brought up to date as ``xl list -l`` does: what may have changed since create.
+
+    `target_kib` and `max_kib` are the store's ``memory/target`` and ``memory/static-max``,
+    `online_vcpus` the vcpus whose ``cpu/N/availability`` is "online", and `scheduling` is, for the
+    credit schedulers, ``{"sched": "credit2", "weight": 256, "cap": 0}``, in that order.
+
+    Source: tools/libs/light/libxl_domain.c (retrieve_domain_configuration_end).
+    """
+    create_info, build_info = record.get("c_info"), record.get("b_info")
+    if not isinstance(create_info, dict) or not isinstance(build_info, dict):
+        return record
+    known = build_info.get("max_vcpus", 0)
+    changes: dict[str, object] = {
+        "avail_vcpus": [vcpu for vcpu in online_vcpus if vcpu < known],
+        "max_memkb": max_kib,
+        "target_memkb": target_kib,
+        "sched_params": scheduling,
+    }
+    if not changes["avail_vcpus"]:
+        del changes["avail_vcpus"]
+        build_info = {key: value for key, value in build_info.items() if key != "avail_vcpus"}
+    updated = build_info | changes
+    first = {key: updated[key] for key in BUILD_INFO_ORDER if key in updated}
+    return record | {"c_info": create_info | {"name": name, "uuid": uuid}, "b_info": first | updated}
 
 
 def config_from_userdata(raw: bytes) -> dict[str, object]:
