@@ -94,11 +94,13 @@ def test_what_is_no_record(raw: bytes) -> None:
 
 def test_a_config_made_without_a_file_says_what_differs_from_the_default() -> None:
     config = DomainConfig(name="a", kernel="k", vcpus=2, nomigrate=True, max_event_channels=5)
+    config = config.replace(rtc_timeoffset=-3600)
     record = domain_config(config, UUID)
     info = record["b_info"]
     assert isinstance(info, dict)
     assert (info["max_vcpus"], info["avail_vcpus"], info["disable_migrate"]) == (2, [0, 1], "True")
     assert info["event_channels"] == 5
+    assert info["rtc_timeoffset"] == 2**32 - 3600  # libxl has it unsigned
     assert "localtime" not in info
 
 
