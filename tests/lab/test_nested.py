@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def test_on_real_xen(xen: str, tmp_path: Path) -> None:
     text = b"".join(output).decode(errors="replace")
     report = tmp_path / "nested.xml"
     assert report.exists(), text
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    cases = list(ET.parse(report).getroot().iter("testcase"))
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [case for case in cases if case.find("skipped") is not None]
     print(f"Xen {xen}: {len(cases)} tests in dom0, {len(failed)} failed, {len(skipped)} skipped")
