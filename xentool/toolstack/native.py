@@ -97,13 +97,9 @@ class NativeToolstack:
         return read_tty(self._host, domid) or wait_for_tty(self._host, domid, timeout_seconds)
 
     def config_of(self, domid: DomId) -> dict[str, object]:
-        import json
+        from xentool.toolstack.record import current_config
 
-        from xentool.domain.userdata import load
-
-        handle = self._host.hypercalls.domain_info(domid).handle
-        config: dict[str, object] = json.loads(load(self._host, domid, uuid_text(handle)))
-        return config
+        return current_config(self._host, domid)
 
     def cpupool_names(self) -> dict[int, str]:
         store = self._host.store

@@ -1,0 +1,55 @@
+"""A domain's config as it is now: what toolstacks recorded, brought up to date as ``xl list -l`` does."""
+
+from __future__ import annotations
+
+from xentool.domain.config.userdata import as_it_is, config_from_userdata
+from xentool.domain.nodes import domain_path
+from xentool.domain.userdata import load
+from xentool.units import uuid_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.domain.host import Host
+    from xentool.units import DomId
+
+
+def current_config(host: Host, domid: DomId) -> dict[str, object]:
+    """The record of the domain, with what may have changed since it was made.
+
+    Raises:
+        NotFoundError: there is no such domain, or no toolstack has kept a record of it.
+    """
+    info = host.hypercalls.domain_info(domid)
+    uuid = uuid_text(info.handle)
+    record = config_from_userdata(load(host, domid, uuid))
+    top = domain_path(domid)
+    vcpus = range(info.max_vcpu_id + 1)
+    name, target, maximum, *availability = (
+        (value or b"").decode("utf-8", "replace")
+        for value in host.store.read_many(
+            [
+                f"{top}/name",
+                f"{top}/memory/target",
+                f"{top}/memory/static-max",
+                *(f"{top}/cpu/{vcpu}/availability" for vcpu in vcpus),
+            ]
+        )
+    )
+    known = host.hypercalls.scheduling(domid)
+    scheduling: dict[str, object] = {}
+    if known is not None:
+        scheduling = {"sched": host.hypercalls.scheduler_name(), "weight": known[0], "cap": known[1]}
+    return as_it_is(
+        record,
+        name=name,
+        uuid=uuid,
+        online_vcpus=[vcpu for vcpu in vcpus if availability[vcpu] == "online"],
+        target_kib=_number(target, info.tot_pages << 2),
+        max_kib=_number(maximum, info.max_pages << 2),
+        scheduling=scheduling,
+    )
+
+
+def _number(text: str, otherwise: int) -> int:
+    """A number from the store, or what Xen says where the store has none."""
+    return int(text) if text.isascii() and text.isdigit() else otherwise
