@@ -137,8 +137,8 @@ class FakeToolstack:
     def host(self) -> HostView:
         return HostView(dict(self.facts))
 
-    def finish_undone(self) -> list[str]:
-        return self.undone
+    def finish_undone(self) -> tuple[list[str], list[str]]:
+        return self.undone, []
 
 
 class FakeBackend:
@@ -157,7 +157,7 @@ class FakeBackend:
     def planner(self) -> FakeToolstack:
         return self.fake
 
-    def collect(self) -> list[str]:
+    def collect(self) -> tuple[list[str], list[str]]:
         return self.fake.finish_undone()
 
     def close(self) -> None:

@@ -130,8 +130,8 @@ def test_segments_lie_where_xl_puts_them(dom0: Dom0, tmp_path: Path, memory: int
             continue
         address, pfn = theirs[name]
         assert int(segment["pfn"]) == pfn, name
-        if segment["vstart"] is not None:
-            assert int(str(segment["vstart"]), 0) == address, name
+        if segment["vaddr"] is not None:
+            assert int(str(segment["vaddr"]), 0) == address, name
 
 
 def dom0_gunzip(path: str) -> bytes:

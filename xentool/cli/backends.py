@@ -51,8 +51,8 @@ class Backend:
 
         return NativeToolstack(Host(None, None, self.paths))  # type: ignore[arg-type]
 
-    def collect(self) -> list[str]:
-        """Undo what killed creates left behind; the uuids of what was taken away."""
+    def collect(self) -> tuple[list[str], list[str]]:
+        """Undo what killed creates left behind: what was taken away, and what could not be."""
         return self.toolstack.finish_undone()
 
     def close(self) -> None:

@@ -51,8 +51,11 @@ class Context:
 
     def toolstack_for_change(self) -> Toolstack:
         """The toolstack, once what killed creates left behind has been undone."""
-        for what in self.backend.collect():
+        undone, failed = self.backend.collect()
+        for what in undone:
             self.note(f"undone: {what}")
+        for what in failed:
+            self.note(f"cannot undo a killed create: {what}")
         return self.backend.toolstack
 
     def close(self) -> None:
@@ -72,7 +75,10 @@ class Context:
     def note(self, text: str) -> None:
         """Tell the user something that is no answer: a line on stderr."""
         flush_answer()
-        sys.stderr.write(f"xentool: {text}\n")
+        try:
+            sys.stderr.write(f"xentool: {text}\n")
+        except (OSError, ValueError, AttributeError):
+            pass  # standard error is closed: nobody wants to hear it
 
     @property
     def styled(self) -> bool:

@@ -86,7 +86,7 @@ def _check_memory(host: Host, plan: Plan) -> None:
             plan.config.name,
             f"the host has {format_size(free * PAGE_SIZE)} free, and the domain asks for "
             f"{format_size(asked * PAGE_SIZE)}",
-            hint="stop other domains, give Domain-0 less (dom0_mem=), or lower memory = … in the config",
+            hint="stop other domains, give Domain-0 less (`xl mem-set 0 …`), or lower memory = …",
         )
 
 

@@ -73,7 +73,9 @@ def create_domain(
             )
             wait_for_console()
         userdata.save(host, plan, domid)
-        if not paused:
+        if paused:
+            host.hypercalls.domain_info(domid)  # raises if somebody destroyed it meanwhile
+        else:
             step("starting it")
             host.hypercalls.unpause_domain(domid)
     return domid

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 
 from xentool.errors import HostError
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from typing import Self
 
 _SUFFIX = ".create"
+UNNAMED_SECONDS = 60
 
 
 class Entry:
     """One create's entry: locked as long as this object, or the process, lives."""
 
     def __init__(self, path: str, descriptor: int, facts: dict[str, str]) -> None:
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
         self.facts = facts
 
@@ -48,7 +50,7 @@ class Entry:
         if self._descriptor < 0:
             return
         if finished:
-            os.unlink(self._path)
+            os.unlink(self.path)
         os.close(self._descriptor)
         self._descriptor = -1
 
@@ -93,7 +95,7 @@ class Journal:
     def is_empty(self) -> bool:
         """Whether there is nothing at all: one look, for commands in a hurry."""
         try:
-            return not os.listdir(self._directory)
+            return not any(name.endswith(_SUFFIX) for name in os.listdir(self._directory))
         except FileNotFoundError:
             return True
         except OSError:
@@ -107,6 +109,10 @@ class Journal:
             return
         for name in names:
             path = f"{self._directory}/{name}"
+            if not name.endswith(_SUFFIX):
+                # Being begun this very moment, or left by a process that was killed just there.
+                _sweep(path)
+                continue
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -128,3 +134,12 @@ class Journal:
             lines = text.split("\n")[:-1]
             facts = dict(line.split(" ", 1) for line in lines if " " in line)
             yield Entry(path, descriptor, facts)
+
+
+def _sweep(path: str) -> None:
+    """Remove an entry that never got its name, once nobody can still be about to give it one."""
+    try:
+        if time.time() - os.stat(path).st_mtime > UNNAMED_SECONDS:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass

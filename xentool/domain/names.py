@@ -7,6 +7,7 @@ So names are looked up for the domains that the hypervisor has, and no others.
 
 from __future__ import annotations
 
+from xentool.abi.xen import DOMID_FIRST_RESERVED
 from xentool.errors import NotFoundError
 from xentool.units import DomId
 
@@ -35,6 +36,8 @@ def resolve(host: Host, name_or_domid: str) -> DomId:
         NotFoundError: there is none.
     """
     if name_or_domid.isascii() and name_or_domid.isdigit():
+        if len(name_or_domid) > 5 or int(name_or_domid) >= DOMID_FIRST_RESERVED:
+            raise NotFoundError("find domain", name_or_domid, "no domain can have that number")
         domid = DomId(int(name_or_domid))
         host.hypercalls.domain_info(domid)  # raises NotFoundError
         return domid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xentool.domain.journal import Journal
 from xentool.domain.remove import remove_domain, without_interruption
+from xentool.errors import XentoolError
 from xentool.units import DomId, uuid_bytes
 
 TYPE_CHECKING = False
@@ -40,15 +41,24 @@ def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
     return None if noted is None else DomId(int(noted))
 
 
-def finish_undone(host: Host) -> list[str]:
-    """Undo every create whose process died; the uuids of what was taken away."""
-    done = []
+def finish_undone(host: Host) -> tuple[list[str], list[str]]:
+    """Undo every create whose process died.
+
+    Returns the uuids of what was taken away, and what could not be: sentences. One entry
+    that cannot be undone keeps neither the others nor the user's own command back.
+    """
+    done: list[str] = []
+    failed: list[str] = []
     for entry in Journal(host.paths.run).abandoned():
         finished = False
         try:
             if undo_create(host, entry.facts) is not None:
                 done.append(entry.facts["uuid"])
             finished = True
+        except XentoolError as exc:
+            failed.append(f"{entry.path}: {exc}")
+        except (KeyError, ValueError):
+            failed.append(f"{entry.path}: it is no entry of ours; look at it, and remove it")
         finally:
             entry.close(finished=finished)
-    return done
+    return done, failed

@@ -14,12 +14,12 @@ from xentool.domain.domid_history import mark_recent
 from xentool.domain.locks import libxl_lock
 from xentool.domain.nodes import backend_path, domain_path, libxl_path, vm_path
 from xentool.domain.userdata import LOCK_NAME, userdata_path
-from xentool.errors import NotFoundError, StoreError, XentoolError
+from xentool.errors import HostError, NotFoundError, StoreError, XentoolError
 from xentool.units import DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from xentool.domain.host import Host
     from xentool.store.operations import Operations, Transaction
@@ -38,28 +38,56 @@ def without_interruption() -> Iterator[None]:
 def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     """Destroy the domain and everything that was made for it. What is gone already is no error.
 
+    A step that fails keeps none of the others from being done: a domain must never stay
+    behind without its name because a file could not be written.
+
     Raises:
-        XentoolError: it has devices that we cannot take away, or Xen refused.
+        XentoolError: it has devices that we cannot take away (nothing is done then), or the
+            first step that failed, the others' failures beside it.
     """
+    _refuse_others_devices(host, domid)
     consoles = _owned_consoles(host, domid)
+
+    def remove_nodes() -> None:
+        with host.store.batch() as batch:
+            for console in consoles:
+                batch.rm(console)
+            batch.rm(vm_path(uuid))
+            batch.rm(domain_path(domid))
+            batch.rm(libxl_path(domid))
+
+    failed: list[Exception] = []
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: _if_there(host.hypercalls.pause_domain, domid),  # it must not act on nodes that vanish
+        remove_nodes,
+        lambda: _prune(host, [console.rpartition("/")[0] for console in consoles]),
+        lambda: remove_userdata(host.paths.userdata, domid, uuid),
+        lambda: mark_recent(host.paths.domid_history, domid),
+        lambda: _if_there(host.hypercalls.destroy_domain, domid),
+        lambda: _release(host, domid),
+    )
+    for step in steps:
+        try:
+            step()
+        except OSError as exc:
+            where = exc.filename or host.paths.userdata
+            failed.append(HostError("clean up after domain", domid, f"{exc.strerror} ({where})"))
+        except XentoolError as exc:
+            failed.append(exc)
+    if failed:
+        for other in failed[1:]:
+            failed[0].add_note(f"and: {other}")
+        raise failed[0]
+
+
+def _if_there(call: Callable[[DomId], None], domid: DomId) -> None:
     try:
-        # The guest must not act on nodes that vanish under it.
-        host.hypercalls.pause_domain(domid)
+        call(domid)
     except NotFoundError:
         pass
-    with host.store.batch() as batch:
-        for console in consoles:
-            batch.rm(console)
-        batch.rm(vm_path(uuid))
-        batch.rm(domain_path(domid))
-        batch.rm(libxl_path(domid))
-    _prune(host, [console.rpartition("/")[0] for console in consoles])
-    remove_userdata(host.paths.userdata, domid, uuid)
-    mark_recent(host.paths.domid_history, domid)
-    try:
-        host.hypercalls.destroy_domain(domid)
-    except NotFoundError:
-        pass
+
+
+def _release(host: Host, domid: DomId) -> None:
     try:
         host.store.release(domid)
     except StoreError as exc:
@@ -67,35 +95,41 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
             raise
 
 
-def _owned_consoles(host: Host, domid: DomId) -> list[str]:
-    """The backend paths of the domain's consoles, by our own record of what it owns.
+def _refuse_others_devices(host: Host, domid: DomId) -> None:
+    """Refuse a domain with devices, or a QEMU, that take more than removing nodes.
 
     Raises:
-        XentoolError: it also owns devices of kinds whose backends need more than that.
+        XentoolError: it has such; nothing was touched.
     """
     record = f"{libxl_path(domid)}/device"
-    kinds = _children(host.store, record)
-    others = [kind for kind in kinds if kind != "console" and _children(host.store, f"{record}/{kind}")]
-    if others:
+    found = []
+    for kind in _children(host.store, record):
+        devids = _children(host.store, f"{record}/{kind}")
+        if kind == "console":
+            devids = [devid for devid in devids if devid != "0"]  # the others' backend is QEMU
+        found += [f"{kind} {devid}" for devid in devids]
+    if host.store.exists(f"{domain_path(DomId(0))}/device-model/{domid}"):
+        found.append("a device model (QEMU)")
+    if found:
         raise XentoolError(
             "destroy domain",
             domid,
-            f"it has devices that xentool does not detach yet ({', '.join(sorted(others))})",
+            f"it has what xentool does not take away yet: {', '.join(found)}",
             hint=f"use `xl destroy {domid}`",
         )
-    paths = []
-    for devid in _children(host.store, f"{record}/console") if "console" in kinds else []:
-        backend = host.store.try_read(f"{record}/console/{devid}/backend")
-        if backend is None or not devid.isdigit():
-            continue
-        path = backend.decode("ascii", "replace")
-        parts = path.split("/")
-        # Exactly /local/domain/B/backend/console/D/I, and nothing else: it is about to be removed.
-        if len(parts) == 8 and parts[3].isdigit():
-            expected = backend_path(DomId(int(parts[3])), "console", domid, int(devid))
-            if path == expected:
-                paths.append(path)
-    return paths
+
+
+def _owned_consoles(host: Host, domid: DomId) -> list[str]:
+    """The backend path of the domain's console, by our own record of what it owns; none or one."""
+    backend = host.store.try_read(f"{libxl_path(domid)}/device/console/0/backend")
+    if backend is None:
+        return []
+    path = backend.decode("ascii", "replace")
+    parts = path.split("/")
+    # Exactly /local/domain/B/backend/console/D/0, and nothing else: it is about to be removed.
+    if len(parts) != 8 or not parts[3].isdigit():
+        return []
+    return [path] if path == backend_path(DomId(int(parts[3])), "console", domid, 0) else []
 
 
 def _children(store: Operations, path: str) -> list[str]:
@@ -124,7 +158,7 @@ def _prune(host: Host, folders: list[str]) -> None:
 
 def remove_userdata(directory: str, domid: DomId, uuid: str) -> None:
     """Remove libxl's files about the domain, under its lock, which goes last."""
-    marks = tuple(f"userdata-{kind}.{domid}.{uuid}." for kind in "dlprtu")
+    marks = tuple(f"userdata-{kind}.{domid}.{uuid}." for kind in "dnl")
     names = [name for name in _listing(directory) if name.startswith(marks)]
     if not names:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xentool.domain import names
-from xentool.errors import NotFoundError
+from xentool.errors import ConfigError, NotFoundError
 from xentool.toolstack.views import DomainView
 from xentool.units import uuid_text
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
+POOLS = "/local/pool"
 ACTIONS = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
 
 
@@ -86,7 +87,7 @@ class NativeToolstack:
         """What the domain's config wants done for each shutdown reason; asked before it may be gone."""
         try:
             config = self.config_of(domid)
-        except NotFoundError:
+        except (NotFoundError, ConfigError):
             return lambda _reason: None
         return lambda reason: config.get(ACTIONS.get(reason, ""), "destroy")
 
@@ -103,8 +104,9 @@ class NativeToolstack:
 
     def cpupool_names(self) -> dict[int, str]:
         store = self._host.store
-        pools = [pool for pool in store.directory("/local/pool") if pool.isascii() and pool.isdigit()]
-        values = store.read_many([f"/local/pool/{pool}/name" for pool in pools])
+        listed = store.directory(POOLS) if store.exists(POOLS) else []
+        pools = [pool for pool in listed if pool.isascii() and pool.isdigit()]
+        values = store.read_many([f"{POOLS}/{pool}/name" for pool in pools])
         found = {int(pool): value.decode() for pool, value in zip(pools, values, strict=True) if value}
         return {0: "Pool-0"} | found
 
@@ -113,12 +115,11 @@ class NativeToolstack:
 
         return host_view(self._host)
 
-    def finish_undone(self) -> list[str]:
-        """Undo the creates whose processes were killed; the uuids of what was taken away."""
+    def finish_undone(self) -> tuple[list[str], list[str]]:
         from xentool.domain.journal import Journal
 
         if Journal(self._host.paths.run).is_empty():
-            return []
+            return [], []
         from xentool.domain.recover import finish_undone
 
         return finish_undone(self._host)

@@ -80,5 +80,5 @@ class Toolstack(Protocol):
 
     def host(self) -> HostView: ...
 
-    def finish_undone(self) -> list[str]:
-        """Undo the creates whose processes were killed; the uuids of what was taken away."""
+    def finish_undone(self) -> tuple[list[str], list[str]]:
+        """Undo killed creates: the uuids of what was taken away, and sentences on what could not be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xentool.errors import HostError, UsageError, XentoolError
+from xentool.errors import TimedOutError, UsageError, XentoolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,15 +13,9 @@ if TYPE_CHECKING:
 
 
 def destroy(context: Context, *, domain: str, force: bool) -> int:
+    del force  # xl's spelling; Domain-0 is never ours to destroy
     toolstack = context.toolstack_for_change()
     domid = toolstack.resolve(domain)
-    if domid == 0 and not force:
-        raise HostError(
-            "destroy domain",
-            domain,
-            "this is Domain-0, the host's own",
-            hint="-f insists; it can only work from a toolstack domain beside Domain-0",
-        )
     toolstack.destroy(domid)
     return _done(context, domid, "destroyed")
 
@@ -78,7 +72,12 @@ def shutdown(
 
         def wait_for(domid: DomId) -> None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            toolstack.wait_for_shutdown(domid, left)
+            try:
+                toolstack.wait_for_shutdown(domid, left)
+            except TimedOutError as exc:
+                raise TimedOutError(
+                    exc.action, exc.subject, f"it still runs after {timeout:g} s", hint=exc.hint
+                ) from exc
 
         stopping = _each(stopping, wait_for, failures)
     if context.json:
@@ -104,9 +103,16 @@ def _each(domids: list[DomId], act: Callable[[DomId], None], failures: list[Xent
 
 
 def collect(context: Context) -> int:
-    undone = context.backend.collect()
+    undone, failed = context.backend.collect()
     if context.json:
-        context.write_json({"undone": undone})
+        context.write_json({"undone": undone, "failed": failed})
     else:
         context.write("".join(f"undone: {what}\n" for what in undone))
+    if failed:
+        error = XentoolError(
+            "undo", "killed creates", failed[0], hint="mend that, and run `xentool gc` again"
+        )
+        for other in failed[1:]:
+            error.add_note(f"and: {other}")
+        raise error
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xentool.errors import NotFoundError, UsageError
+from xentool.errors import ConfigError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def list_domains(
     else:
         views = list(toolstack.domains())
     if long:
-        context.write_json(_configs(toolstack, views))
+        context.write_json(_configs(context, toolstack, views))
         if not context.json:
             context.write("\n")  # xl ends it with an empty line
         return 0
@@ -39,7 +39,7 @@ def list_domains(
     return 0
 
 
-def _configs(toolstack: Toolstack, views: list[DomainView]) -> list[object]:
+def _configs(context: Context, toolstack: Toolstack, views: list[DomainView]) -> list[object]:
     """Like xl, leave out a domain that ended since it was listed."""
     found: list[object] = []
     for view in views:
@@ -47,6 +47,8 @@ def _configs(toolstack: Toolstack, views: list[DomainView]) -> list[object]:
             found.append({"domid": view.domid, "config": toolstack.config_of(view.domid)})
         except NotFoundError:
             continue
+        except ConfigError as exc:
+            context.note(str(exc))
     return found
 
 

@@ -17,6 +17,9 @@ from xentool.units import GIB, MIB, format_size
 FILE_SIZE_MAX = GIB
 """Larger kernels and ramdisks are refused, as xl does (xenguest.h, XC_DOM_DECOMPRESS_MAX)."""
 
+DAMAGED = "the file is damaged, or was not made for Xen: copy or build it again"
+"""The way out where a file contradicts itself."""
+
 _BLOCK = MIB
 
 
@@ -82,7 +85,7 @@ class Reader:
 
     def refuse(self, reason: str, hint: str = "") -> KernelError:
         """The error that says why this file will not do."""
-        return KernelError(self.action, self.path, reason, hint=hint)
+        return KernelError(self.action, self.path, reason, hint=hint or DAMAGED)
 
     def check_range(self, offset: int, length: int, what: str) -> None:
         """Refuse the file unless `what`, at [offset, offset + length), lies inside it."""

@@ -42,7 +42,7 @@ def _unknown(release: tuple[int, int], why: str) -> HostError:
         "use Xen",
         ".".join(map(str, release)),
         f"{why} ({names[0]} to {names[1]})",
-        hint="install the xentool that came with this Xen, or a newer one",
+        hint="install a newer xentool, or boot one of these releases of Xen",
     )
 
 
