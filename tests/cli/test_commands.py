@@ -35,13 +35,6 @@ def test_no_such_domain(xentool: Callable[..., Outcome], command: str) -> None:
     )
 
 
-def test_domain_0_is_destroyed_only_by_force(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
-    assert xentool("destroy", "Domain-0").code == 1
-    assert backend.fake.calls == []
-    assert xentool("destroy", "-f", "Domain-0").code == 0
-    assert backend.fake.calls == [("destroy", 0)]
-
-
 def test_shutdown_of_all_asks_all_and_then_waits(
     xentool: Callable[..., Outcome], backend: FakeBackend
 ) -> None:

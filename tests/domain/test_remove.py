@@ -1,0 +1,113 @@
+"""Destroying goes through to the end whatever is in the way, and touches nothing that is not ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.mocked import MockedHost
+from xentool.domain.create import create_domain
+from xentool.domain.journal import UNNAMED_SECONDS, Journal
+from xentool.domain.lifecycle import destroy
+from xentool.domain.names import resolve
+from xentool.domain.recover import finish_undone
+from xentool.errors import HostError, NotFoundError, XentoolError
+from xentool.toolstack.native import NativeToolstack
+from xentool.units import DomId
+
+
+@pytest.fixture(scope="module")
+def mocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MockedHost]:
+    with MockedHost(tmp_path_factory.mktemp("mock")) as host:
+        yield host
+
+
+def made(mocked: MockedHost, name: str) -> DomId:
+    return create_domain(mocked.host(), mocked.config(name), paused=True)
+
+
+def test_a_file_in_the_way_leaves_no_nameless_domain(mocked: MockedHost) -> None:
+    domid = made(mocked, "obstructed")
+    obstacle = Path(f"{mocked.paths.domid_history}.lock")
+    obstacle.mkdir()
+    try:
+        with pytest.raises(HostError, match=r"Is a directory \(.*domid-history.lock\)"):
+            mocked.destroy(domid)
+    finally:
+        obstacle.rmdir()
+    assert domid not in [info.domid for info in mocked.host().hypercalls.domain_infos()]
+    assert f"/libxl/{domid}" not in mocked.store.tree("/")
+
+
+def test_an_unfinished_userdata_file_goes_too(mocked: MockedHost) -> None:
+    domid = made(mocked, "unsaved")
+    (saved,) = Path(mocked.paths.userdata).glob(f"userdata-d.{domid}.*")
+    (saved.parent / saved.name.replace("userdata-d", "userdata-n")).touch()
+    mocked.destroy(domid)
+    assert not list(saved.parent.glob(f"userdata-*.{domid}.*"))
+
+
+@pytest.mark.parametrize(
+    "node", ["/libxl/{}/device/vif/0", "/libxl/{}/device/console/1", "/local/domain/0/device-model/{}"]
+)
+def test_what_we_cannot_take_away_is_left_whole(mocked: MockedHost, node: str) -> None:
+    domid = made(mocked, "foreign")
+    path = node.format(domid)
+    mocked.store.write(path, "")
+    before = mocked.state()
+    with pytest.raises(XentoolError, match="does not take away yet") as caught:
+        mocked.destroy(domid)
+    assert f"xl destroy {domid}" in caught.value.hint
+    assert mocked.state() == before
+    mocked.store.rm(path)
+    if "vif" in path:
+        mocked.store.rm(path.rpartition("/")[0])
+    mocked.destroy(domid)
+
+
+def test_one_bad_entry_keeps_no_other_back(mocked: MockedHost) -> None:
+    folder = Path(mocked.paths.run) / "journal"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.1.create").write_text("creating x\n")
+    (folder / "b.1.create").write_text("creating x\nuuid nonsense\n")
+    domid = made(mocked, "orphan")
+    uuid = next(info.handle.hex() for info in mocked.host().hypercalls.domain_infos() if info.domid == domid)
+    (folder / "c.1.create").write_text(f"uuid {uuid}\ncreating orphan\ndomid {domid}\n")
+    undone, failed = finish_undone(mocked.host())
+    assert undone == [uuid]
+    assert len(failed) == 2
+    assert all("no entry of ours" in sentence for sentence in failed)
+    for name in ("a", "b"):
+        (folder / f"{name}.1.create").unlink()
+
+
+def test_an_entry_without_a_name_is_swept_only_when_old(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path))
+    journal.begin("u").close()
+    unnamed = tmp_path / "journal" / ".u.1"
+    unnamed.touch()
+    assert journal.is_empty()
+    assert list(journal.abandoned()) == []
+    assert unnamed.exists()
+    old = unnamed.stat().st_mtime - UNNAMED_SECONDS - 1
+    os.utime(unnamed, (old, old))
+    assert list(journal.abandoned()) == []
+    assert not unnamed.exists()
+
+
+@pytest.mark.parametrize("number", ["32752", "70000", "99999", "1" * 5000])
+def test_numbers_that_no_domain_can_have(mocked: MockedHost, number: str) -> None:
+    with pytest.raises(NotFoundError):
+        resolve(mocked.host(), number)
+
+
+def test_domain_0_is_refused(mocked: MockedHost) -> None:
+    with pytest.raises(XentoolError, match="host's own domain"):
+        destroy(mocked.host(), DomId(0))
+
+
+def test_a_host_without_pools_has_pool_0(mocked: MockedHost) -> None:
+    assert NativeToolstack(mocked.host()).cpupool_names() == {0: "Pool-0"}
