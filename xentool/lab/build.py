@@ -4,51 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from xentool.errors import LabError
 from xentool.lab.cache import Cache
 from xentool.lab.image import make_image
 from xentool.lab.packages import Packages
 from xentool.lab.recipe import DEFAULT_XEN, image_id, packages_of, recipe_id, release_of
+from xentool.lab.tools import BUILD_TOOLS, require_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from xentool.lab.cache import Image
-
-# Programs, and the Debian package that brings each.
-BUILD_TOOLS: Final = {
-    "apt-get": "apt",
-    "debugfs": "e2fsprogs",
-    "dpkg-deb": "dpkg",
-    "mke2fs": "e2fsprogs",
-}
-RUN_TOOLS: Final = {"qemu-system-x86_64": "qemu-system-x86"}
-
-# Where Debian puts tools that users seldom have on their PATH.
-_SYSTEM_PATH: Final = "/usr/local/sbin:/usr/sbin:/sbin"
-
-
-def require_tools(tools: dict[str, str], action: str) -> None:
-    """LabError that names all of `tools` that are missing, and the packages to install."""
-    path = os.environ.get("PATH", os.defpath) + ":" + _SYSTEM_PATH
-    missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
-    if missing:
-        packages = " ".join(dict.fromkeys(tools[tool] for tool in missing))
-        verb = "is" if len(missing) == 1 else "are"
-        raise LabError(
-            action,
-            "",
-            f"{_enumerate(missing)} {verb} not installed",
-            hint=f"on Debian: apt-get install {packages}",
-        )
-    os.environ["PATH"] = path
-
-
-def _enumerate(names: Iterable[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def build(

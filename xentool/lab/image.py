@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from xentool.errors import LabError
 from xentool.lab.cpio import CpioWriter
 from xentool.lab.recipe import DOM0_INITRD_MODULES, GUEST_MODULES
+from xentool.lab.tools import tool_environment
 from xentool.lab.tree import Tree, keep_python
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _give_to_root(path: str) -> None:
 
 def _tool(command: list[str], text: str = "") -> str:
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, check=False
+        command, input=text, capture_output=True, text=True, env=tool_environment(LC_ALL="C"), check=False
     )
     if done.returncode:
         raise LabError(

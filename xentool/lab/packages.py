@@ -14,6 +14,7 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 from xentool.errors import LabError
+from xentool.lab.tools import tool_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -202,13 +203,12 @@ class Packages:
         return sources
 
     def _apt(self, action: str, arguments: list[str]) -> str:
-        environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(
             ["apt-get", "-c", self._config, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env=environment,
+            env=tool_environment(LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive"),
             check=False,
         )
         if done.returncode:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from xentool.errors import LabError
 from xentool.lab.frames import PORT_NAME
+from xentool.lab.tools import tool_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,6 +123,7 @@ class Qemu:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=(console_end.fileno(), port_end.fileno(), layer_fd),
+                env=tool_environment(),
                 # A group of its own: ^C is for xentool, which ends QEMU when it has said why.
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 the child calls nothing that could hold a lock

@@ -6,18 +6,20 @@ import json
 import os
 import select
 import shlex
+import socket
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from xentool.errors import LabError, TimedOutError
-from xentool.lab.build import RUN_TOOLS, build, require_tools
+from xentool.lab.build import build
 from xentool.lab.cache import Cache
 from xentool.lab.console import ConsoleLog
 from xentool.lab.frames import ERRORS, EXIT, INPUT, OUTPUT, READY, REQUEST, SIZE, FrameReader, encode
 from xentool.lab.layer import CHECKOUT, make_layer, own_checkout
 from xentool.lab.qemu import DEFAULT_MACHINE, Machine, Qemu, Share, share_tag
 from xentool.lab.recipe import DEFAULT_XEN, release_of
+from xentool.lab.tools import RUN_TOOLS, require_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -261,7 +263,8 @@ class Lab:
             if not self.facts and self._console.failure():
                 raise LabError(action, "", self._console.failure(), detail=self._console.tail())
         if ready.get(port, 0) & select.POLLOUT:
-            del self._outgoing[: qemu.port.send(self._outgoing)]
+            # Never to wait in here: dom0 may be waiting for us to read what it says.
+            del self._outgoing[: qemu.port.send(self._outgoing, socket.MSG_DONTWAIT)]
         frames: list[tuple[bytes, bytes]] = []
         if ready.get(port, 0) & (select.POLLIN | select.POLLHUP):
             frames = list(self._reader.feed(qemu.port.recv(_CHUNK)))
