@@ -128,7 +128,7 @@ class StoreModel(RuleBasedStateMachine):
                     if kind == "rm":
                         model_rm(self.model, path)
                     elif kind == "write" or path not in self.model:
-                        model_write(self.model, path, value)
+                        model_write(self.model, path, value if kind == "write" else b"")
             elif open_.log:
                 self.model = open_.model
             self.version += 1
