@@ -138,13 +138,13 @@ def _compile(sources: dict[str, str], python: str, image_python: str, cache: str
     return found
 
 
-def _prune(cache: str, keep: set[str], most: int = _KEPT_COMPILED) -> None:
-    """Remove the oldest compiled modules beyond `most`, but none of `keep`."""
+def _prune(cache: str, keep: set[str]) -> None:
+    """Remove the oldest compiled modules beyond a number, but none of `keep`."""
     with os.scandir(cache) as entries:
         old = [
             (entry.stat().st_mtime, entry.path)
             for entry in entries
             if entry.name not in keep and entry.is_file()
         ]
-    for _, path in sorted(old, reverse=True)[most:]:
+    for _, path in sorted(old, reverse=True)[_KEPT_COMPILED:]:
         os.unlink(path)
