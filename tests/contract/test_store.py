@@ -8,6 +8,7 @@ Needs pytest alone, so that it runs there.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,16 @@ SOCKET = "/run/xenstored/socket"
 class Dom0Only(StoreHost):
     def exists(self, domid: int) -> bool:
         return domid == 0
+
+
+@pytest.fixture
+def no_limits_for_domain_0(request: pytest.FixtureRequest) -> bool:
+    """Whether this is a real daemon that holds quotas' path lengths against guests alone (since 4.18)."""
+    minor = "/sys/hypervisor/version/minor"
+    if "real" not in request.node.callspec.id or not os.path.exists(minor):
+        return False
+    with open(minor, encoding="ascii") as file:
+        return int(file.read()) > 17
 
 
 @pytest.fixture(params=["local", "socket", pytest.param("real", marks=pytest.mark.nested)])
@@ -180,8 +191,12 @@ class TestNodes:
             b"/local/domain/0/" + b"x" * 2049,
         ],
     )
-    def test_impossible_names_are_einval(self, store: StoreClient, path: bytes) -> None:
-        assert raw(store, xs_wire.XS_READ, path + b"\0") == (xs_wire.XS_ERROR, b"EINVAL\0")
+    def test_impossible_names_are_einval(
+        self, store: StoreClient, path: bytes, no_limits_for_domain_0: bool
+    ) -> None:
+        absent = no_limits_for_domain_0 and len(path) > 2048
+        word = b"ENOENT\0" if absent else b"EINVAL\0"
+        assert raw(store, xs_wire.XS_READ, path + b"\0") == (xs_wire.XS_ERROR, word)
 
     @pytest.mark.parametrize("path", [b"/" + b"x" * 2047, b"/local/domain/0/" + b"x" * 2048, b"/@/-_"])
     def test_the_longest_names_are_only_not_there(self, store: StoreClient, path: bytes) -> None:
@@ -474,8 +489,13 @@ class TestWatches:
                 assert event is not None
                 assert event.path == watch.path
 
-    def test_a_bad_path_or_a_missing_token_is_einval(self, store: StoreClient) -> None:
-        for payload in (b"/a/\0t\0", b"/a\0", b"/a\0t", b"\0t\0", b"@" + b"x" * 2048 + b"\0t\0"):
+    def test_a_bad_path_or_a_missing_token_is_einval(
+        self, store: StoreClient, no_limits_for_domain_0: bool
+    ) -> None:
+        payloads = [b"/a/\0t\0", b"/a\0", b"/a\0t", b"\0t\0"]
+        if not no_limits_for_domain_0:
+            payloads.append(b"@" + b"x" * 2048 + b"\0t\0")
+        for payload in payloads:
             assert raw(store, xs_wire.XS_WATCH, payload) == (xs_wire.XS_ERROR, b"EINVAL\0")
 
 
@@ -531,7 +551,8 @@ class TestDaemon:
         assert refusal(lambda: store.introduce(NOBODY, 0, 0)) == "EINVAL"  # type: ignore[arg-type]
 
     def test_control(self, store: StoreClient) -> None:
-        assert "quota\t[set <name> <val>|<domid>]\n" in store.control("help") + "\n"
+        # 4.17's daemon has a tab behind the verb, later ones pad it, and name more that it takes.
+        assert re.search(r"^quota\s+\[set <name> <val>\|<domid>", store.control("help"), re.MULTILINE)
         quotas = store.control("quota")
         for line in (
             "nodes            :     1000 Nodes per domain",

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,9 +22,14 @@ class Dom0:
     def run(
         self, *command: str, check: bool = True, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command, check=False, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
+        # Into files: a pipe would stay open as long as xl's monitor, which inherits it, lives.
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+            ended = subprocess.run(
+                command, check=False, timeout=timeout, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
+            )
+            out.seek(0)
+            errors.seek(0)
+            done = subprocess.CompletedProcess(command, ended.returncode, out.read(), errors.read())
         if check and done.returncode:
             raise AssertionError(f"{command} exits with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

@@ -130,7 +130,8 @@ def test_segments_lie_where_xl_puts_them(dom0: Dom0, tmp_path: Path, memory: int
             continue
         address, pfn = theirs[name]
         assert int(segment["pfn"]) == pfn, name
-        if segment["vaddr"] is not None:
+        # The kernel says where the P2M is seen (INIT_P2M), and xl logs the address that it had before that.
+        if segment["vaddr"] is not None and name != "p2m":
             assert int(str(segment["vaddr"]), 0) == address, name
 
 
