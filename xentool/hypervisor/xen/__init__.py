@@ -18,6 +18,7 @@ import errno
 import os
 from _weakref import ref  # what weakref has it from; that module would cost its import
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
+from sys import getrefcount
 
 from xentool.hypervisor.xen.library import Library, failure
 from xentool.units import PAGE_SHIFT, PAGE_SIZE, DomId, pages_for
@@ -50,7 +51,9 @@ class _View:
         self.address = address
         memory = (ctypes.c_ubyte * size).from_address(address)
         # Every slice keeps `memory` alive, and nothing else does but us.
-        self._gone = ref(memory, lambda _: give_back())
+        self._memory: object = memory
+        self._give_back = give_back
+        self._gone: ref[object] | None = ref(memory, lambda _: give_back())
         view = memoryview(memory).cast("B")
         self._view = view if writable else view.toreadonly()
         self._opened = opened
@@ -65,6 +68,11 @@ class _View:
             self._opened.discard(self)
             # Released first, so that whoever still has the view itself gets an error from it.
             self._view.release()
+            memory, self._memory = self._memory, None
+            if getrefcount(memory) <= 2:  # `memory` and the call's own argument: no slice is left
+                # Here and not in the callback: what a signal raises there would be swallowed.
+                self._gone = None
+                self._give_back()
 
     def __enter__(self) -> Self:
         return self
