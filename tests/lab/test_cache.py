@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class Maker:
         self.made = folder / "made"
         self.versions = {"bash_1.deb": "bash=1"}
         self.fails = False
+        self.seconds = 0.0
 
     def make_image(
         self,
@@ -41,6 +43,7 @@ class Maker:
         Path(folder, "root.img").write_text("half")
         if self.fails:
             raise LabError("make", "", "no space")
+        time.sleep(self.seconds)
         with open(self.made, "a") as file:
             file.write("x")
         Path(folder, "root.img").write_text(" ".join(packages))
@@ -123,6 +126,7 @@ def test_what_a_killed_builder_left_is_removed(cache: Cache, maker: Maker) -> No
 
 
 def test_two_builders_at_once_make_one_image(cache: Cache, maker: Maker) -> None:
+    maker.seconds = 0.3
     fork = multiprocessing.get_context("fork")
     builders = [fork.Process(target=build, args=("4.17",), kwargs={"cache": cache}) for _ in range(4)]
     for builder in builders:

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -153,6 +154,7 @@ def test_a_shell_needs_a_terminal(tmp_path: Path) -> None:
 def test_a_shell_on_a_terminal(fake_lab: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xentool.lab.session.CHECKOUT", "")
     ours, its = pty.openpty()
+    before = termios.tcgetattr(its)
     said = b""
 
     def user() -> None:
@@ -171,9 +173,11 @@ def test_a_shell_on_a_terminal(fake_lab: Cache, monkeypatch: pytest.MonkeyPatch)
         )
     finally:
         thread.join(20)
+        after = termios.tcgetattr(its)
         os.close(ours)
         os.close(its)
     assert code == 5
+    assert after == before
     assert signal.getsignal(signal.SIGWINCH) == signal.SIG_DFL
 
 
