@@ -65,6 +65,9 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
         lambda: mark_recent(host.paths.domid_history, domid),
         lambda: _if_there(host.hypercalls.destroy_domain, domid),
         lambda: _release(host, domid),
+        # Once more: xenconsoled may have been writing `console/tty` while the nodes went. Now that
+        # the domain is gone it has nothing more to say.
+        remove_nodes,
     )
     for step in steps:
         try:
