@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Where the folder that `out` names is in dom0.
 OUT: Final = "/lab/out"
 
-# Two idle cores without hardware virtualisation boot in 20 s. A busy machine may take many times that, and a
+# Two idle cores without hardware virtualisation boot in 13 s. A busy machine may take many times that, and a
 # boot that fails says so by itself: this is only for one that hangs.
 BOOT_TIMEOUT_SECONDS: Final = 600.0
 
