@@ -133,6 +133,36 @@ def test_signals_become_one_exception_and_later_ones_are_ignored() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.parametrize("ends_at_once", [True, False])
+def test_a_stop_that_a_finalizer_swallows_comes_again(
+    ends_at_once: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python drops what is raised in a finalizer, and would print a traceback in passing."""
+    import os
+    import signal
+    import sys
+    import time
+    import weakref
+
+    from xentool.cli.stopping import Stopping
+
+    class Mapping:
+        pass
+
+    before = sys.unraisablehook, signal.getsignal(signal.SIGALRM)
+    with pytest.raises(StoppedError) as caught, Stopping():  # noqa: PT012
+        mapping = Mapping()
+        watcher = weakref.ref(mapping, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        del mapping
+        assert watcher() is None
+        if not ends_at_once:
+            time.sleep(10)
+            raise AssertionError("the stop was lost")
+    assert caught.value.exit_code == 143
+    assert "Traceback" not in capsys.readouterr().err
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGALRM)) == before
+
+
 @pytest.mark.parametrize(
     ("json_wanted", "term", "expected"),
     [(False, "xterm", True), (True, "xterm", False), (False, "dumb", False)],
