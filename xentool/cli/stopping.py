@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from xentool.errors import StoppedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import FrameType, TracebackType
-    from typing import Self
+    from typing import ClassVar, Self
+else:
+    import _signal as signal  # what signal has it from; that module would cost its enums' making
 
 # How soon a lost stop is raised again: late enough to have left the place that lost it.
 AGAIN_SECONDS = 0.001
@@ -24,7 +26,7 @@ class Stopping:
     that arrives there is neither dropped nor shown: it is raised again a moment later.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _SIGNALS: ClassVar[dict[int, str]] = {signal.SIGINT: "SIGINT", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
@@ -33,7 +35,7 @@ class Stopping:
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self._stopped is None:
-            self._stopped = StoppedError("", "", f"stopped by {signal.Signals(number).name}")
+            self._stopped = StoppedError("", "", f"stopped by {self._SIGNALS[number]}")
             self._stopped.exit_code = 128 + number
             raise self._stopped
 
@@ -55,7 +57,7 @@ class Stopping:
         self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
         for number in self._SIGNALS:
             before = signal.getsignal(number)
-            if before is not signal.SIG_IGN:  # nohup's wish, and of shells for background jobs
+            if before != signal.SIG_IGN:  # nohup's wish, and of shells for background jobs
                 self._before[number] = before
                 signal.signal(number, self._stop)
         return self

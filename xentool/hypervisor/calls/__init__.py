@@ -31,11 +31,12 @@ else:
         """All typed calls through one gate. Goes with the gate: there is nothing to close."""
 
         def __getattr__(self, name: str) -> object:
-            """A call that everyday commands do not make: its family is imported now."""
+            """A call that everyday commands do not make: its family is imported, it becomes a method."""
             if not name.startswith("__"):
                 for family in ("domain", "memory", "host", "policy"):
                     calls = vars(_family(family)).get(name)
                     if calls is not None:
+                        setattr(type(self), name, calls)
                         return calls.__get__(self)
             raise AttributeError(f"there is no hypercall {name!r}", name=name, obj=self)
 
