@@ -26,7 +26,11 @@ class Stopping:
     that arrives there is neither dropped nor shown: it is raised again a moment later.
     """
 
-    _SIGNALS: ClassVar[dict[int, str]] = {signal.SIGINT: "SIGINT", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+    _SIGNALS: ClassVar[dict[int, str]] = {
+        signal.SIGINT: "SIGINT",
+        signal.SIGTERM: "SIGTERM",
+        signal.SIGHUP: "SIGHUP",
+    }
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
