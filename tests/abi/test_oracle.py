@@ -85,10 +85,12 @@ NEWER = {
     "xen.DOMID_ANY": 0x7FF5,  # 4.22, public/xen.h
     "console.XENCONSOLE_CONNECTED": 0,  # 4.21, public/io/console.h
     "console.XENCONSOLE_DISCONNECTED": 1,
-    "xs_wire.XS_GET_FEATURE": 23,  # 4.22, public/io/xs_wire.h
+    "xs_wire.XS_GET_FEATURE": 23,  # 4.21, public/io/xs_wire.h
     "xs_wire.XS_SET_FEATURE": 24,
     "xs_wire.XS_GET_QUOTA": 25,
     "xs_wire.XS_SET_QUOTA": 26,
+    "xs_wire.XENSTORE_SERVER_FEATURE_WATCHDEPTH": 4,  # 4.22, public/io/xs_wire.h
+    "xs_wire.XENSTORE_SERVER_FEATURE_DOMID_ANY": 8,
 }
 
 

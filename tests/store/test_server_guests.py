@@ -10,7 +10,7 @@ from xentool.abi import xs_wire
 from xentool.errors import StoreError
 from xentool.store import codec
 from xentool.store.client import StoreClient
-from xentool.store.control import check_tree
+from xentool.store.consistency import check_tree
 from xentool.store.domains import StoreHost
 from xentool.store.local import LocalTransport
 from xentool.store.server import Server

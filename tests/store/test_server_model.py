@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from xentool.errors import StoreError
 from xentool.store.client import StoreClient
-from xentool.store.control import check_tree
+from xentool.store.consistency import check_tree
 from xentool.store.local import LocalTransport
 from xentool.store.operations import Operations, Transaction
 from xentool.store.server import Server

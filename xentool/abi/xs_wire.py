@@ -3,7 +3,8 @@
 Plain integers instead of an ``IntEnum``: every command speaks to the store, and
 importing ``enum`` costs more than `list` takes to ask it.
 
-Source: public/io/xs_wire.h (4.17 to 4.21; the four last types since 4.22).
+Source: public/io/xs_wire.h (4.17 to 4.22). The four last types are in it since
+4.21, the two last features since 4.22.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ RING_ERROR_OFFSET: Final = 2 * XENSTORE_RING_SIZE + 24
 
 XENSTORE_SERVER_FEATURE_RECONNECTION: Final = 1
 XENSTORE_SERVER_FEATURE_ERROR: Final = 2
+XENSTORE_SERVER_FEATURE_WATCHDEPTH: Final = 4
+XENSTORE_SERVER_FEATURE_DOMID_ANY: Final = 8
 
 XENSTORE_CONNECTED: Final = 0
 XENSTORE_RECONNECT: Final = 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from xentool.mockhost.backend import RingBackend
-from xentool.mockhost.ring import BrokenRingError, store_ring
 from xentool.store.client import StoreClient
 from xentool.store.domains import StoreHost
 from xentool.store.local import LocalTransport
+from xentool.store.ring import GuestRing
 from xentool.store.serve import SocketServer
 from xentool.store.server import Server
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from xentool.store.connection import Connection
 
 _GRANT_REFERENCE = 1  # GNTTAB_RESERVED_XENSTORE
-_CHUNK = 65536
 
 
 class DomainRing:
@@ -29,47 +28,19 @@ class DomainRing:
 
     def __init__(self, session: Session, domid: int, gfn: int, port: int, connection: Connection) -> None:
         self._connection = connection
-        self._closed = False
-        self._unsent = b""
-        self._backend: RingBackend | None = None
         self._backend = backend = RingBackend(session, domid, _GRANT_REFERENCE, gfn, port, self._pump)
-        self._requests = store_ring(backend.page, "requests")
-        self._replies = store_ring(backend.page, "replies")
-        connection.on_output = lambda _connection: self._pump()
-        self._pump()
+        self._ring = GuestRing(backend.page, connection)
+        self._ring.start()
+        connection.on_output = connection.on_turn = lambda _connection: self._pump()
 
     def _pump(self) -> None:
         """Take requests, give replies, as far as the ring and the domain's limits allow."""
-        backend, connection = self._backend, self._connection
-        if backend is None or self._closed or not hasattr(self, "_replies"):
-            return
-        moved = False
-        try:
-            if connection.may_ask():
-                data = self._requests.read()
-                if data:
-                    moved = True
-                    connection.on_output = None  # or a reply would bring us here again, from within
-                    connection.feed(data)
-                    connection.on_output = lambda _connection: self._pump()
-            while room := self._replies.space():
-                self._unsent = self._unsent or connection.take(min(room, _CHUNK))
-                if not self._unsent:
-                    break
-                moved = True
-                self._unsent = self._unsent[self._replies.write(self._unsent) :]
-        except BrokenRingError:
-            self._closed = True  # a guest that breaks its ring only hurts itself
-            return
-        if moved:
-            backend.notify()
+        if self._connection.on_output is not None and self._ring.handle():
+            self._backend.notify()
 
     def close(self) -> None:
-        self._closed = True
-        self._connection.on_output = None
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
+        self._connection.on_output = self._connection.on_turn = None
+        self._backend.close()
 
 
 class MockStoreHost(StoreHost):
@@ -111,8 +82,10 @@ class HostStore:
         self._changed = changed
         self._own_clients = 0
         self.host = MockStoreHost(session)
-        self.server = Server(self.host)
+        self.server = Server(self.host, release=xen.release)
         self.server.log = log.line
+        # The simulated guests are this process: whoever held one up would wait for himself.
+        self.server.rate.limited = False
         self.sockets = SocketServer(path, self.server)
         self._write_own_nodes(xen)
         loop.watch(self.sockets.fileno(), lambda _events: self._serve())
@@ -135,8 +108,8 @@ class HostStore:
 
     def _serve(self) -> None:
         self.sockets.handle_ready()
-        # Guests that leave their events lying lose them in time.
-        self._loop.set_deadline("store", self.server.expire_events(), self._serve)
+        # Guests that leave their events lying lose them in time, and who has much to do goes on in turn.
+        self._loop.set_deadline("store", self.server.handle_time(), self._serve)
         self._changed()
 
     @property

@@ -9,7 +9,9 @@ Source: tools/xenstore/xenstored_core.c (4.17).
 
 from __future__ import annotations
 
-from xentool.store.paths import child_of, is_node_name, leaf_of, parent_of
+from xentool.abi.xen import DOMID_ANY
+from xentool.abi.xs_wire import XENSTORE_PAYLOAD_MAX
+from xentool.store.paths import child_of, domain_prefix_length, is_node_name, leaf_of, parent_of
 from xentool.store.permissions import OWNER, READ, REVOKED, WRITE, Permission
 from xentool.store.refusal import Refused
 
@@ -39,7 +41,7 @@ def rights(connection: Connection, permissions: Permissions, generation: int) ->
         granted = connection.server.domains.granted
         for entry in permissions[1:]:
             if (
-                entry.domid in (domid, target)
+                entry.domid in (domid, target, DOMID_ANY)
                 and not entry.bits & REVOKED
                 and granted(entry.domid, generation)
             ):
@@ -58,6 +60,27 @@ def may_see_special(connection: Connection, permissions: Permissions) -> bool:
     )
 
 
+def absolute(connection: Connection, path: bytes) -> bytes:
+    """`path` from the root on: relative ones begin at the client's own home."""
+    if path[:1] in (b"/", b"@", b""):
+        return path
+    return connection.base + b"/" + path
+
+
+def check_name(connection: Connection, path: bytes) -> None:
+    """Refuse, with EINVAL, what cannot be a node's name, or is too long a one for this client."""
+    server = connection.server
+    domain = connection.domain
+    if domain is None and not server.plays.limits_dom0:
+        limit = XENSTORE_PAYLOAD_MAX
+    else:
+        limit = (domain.quota if domain is not None else server.quota).longest_path
+    if not is_node_name(path, limit):
+        raise Refused("EINVAL")
+    if domain is not None:
+        server.domains.note(domain, "path_max", len(path) - domain_prefix_length(path))
+
+
 def get_node(connection: Connection, view: View, path: bytes, need: int) -> Node:
     """The node at `path`, if `connection` may do with it what it needs.
 
@@ -65,9 +88,8 @@ def get_node(connection: Connection, view: View, path: bytes, need: int) -> Node
         Refused: EINVAL, no such name can be; ENOENT; EACCES, also instead of ENOENT where the client
             may not know what is there.
     """
-    tree_nodes = connection.server.tree.nodes
-    if path not in tree_nodes and not is_node_name(path, connection.server.quota.path_max):
-        raise Refused("EINVAL")
+    if path not in connection.server.tree.nodes:
+        check_name(connection, path)
     node = view.read(path)
     if node is not None:
         if connection.privileged or rights(connection, node.permissions, node.generation) & need == need:
@@ -109,7 +131,7 @@ def create(connection: Connection, view: View, path: bytes, value: bytes) -> tup
     try:
         children = b""
         for name in missing:
-            if not connection.privileged and _owned(connection) >= server.quota.nodes:
+            if connection.domain is not None and connection.domain.nodes >= connection.domain.quota.nodes > 0:
                 raise Refused("ENOSPC")
             contents = value if name is path else b""
             made.append((name, _put(connection, view, name, contents, permissions, children)))
@@ -123,10 +145,6 @@ def create(connection: Connection, view: View, path: bytes, value: bytes) -> tup
             view.lose()
         raise
     return made[0][1], made[1][1] if len(made) > 1 else changed
-
-
-def _owned(connection: Connection) -> int:
-    return connection.domain.nodes if connection.domain is not None else 0
 
 
 def rewrite(

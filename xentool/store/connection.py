@@ -4,8 +4,9 @@ A connection does no I/O. Bytes that came go into `feed`; bytes to go come from
 `take`. What carries them is a socket, a guest's ring, or a client in the same
 process. Sockets, and connections of dom0, are privileged; a guest's connection
 is its domain's, and bounded: while too many of its replies (or of the events
-that its writes caused) wait to be taken, or while it holds too much memory, its
-further requests wait as well.
+that its writes caused) wait to be taken, while it holds too much memory, or while
+it disturbs others' transactions too often, its further requests wait as well. And
+it never gets more than TURN_REQUESTS done before the others have had their turn.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _pack = HEADER.pack
 _HEADER_BYTES: Final = HEADER.size
+TURN_REQUESTS: Final = 8
+"""How many of a guest's requests are carried out before others are looked after (XSA-206)."""
 _SMALL_REPLY_BYTES: Final = 16
 """xenstored's DEFAULT_BUFFER_SIZE: replies up to here are sent however much memory a domain uses."""
 _ERRORS: Final = {word: word.encode() + b"\0" for word in XSD_ERRORS}
@@ -59,7 +62,8 @@ class Outgoing:
 class Connection:
     """A client. `domain` is None for a socket, and for dom0 in this process: that has all rights.
 
-    `on_output` is called when something is to be taken, after nothing was.
+    `on_output` is called when something is to be taken, after nothing was;
+    `on_turn`, when its requests may be carried out again after they had to wait.
     """
 
     __slots__ = (
@@ -78,6 +82,7 @@ class Connection:
         "failed",
         "next_transaction",
         "on_output",
+        "on_turn",
         "privileged",
         "serial",
         "server",
@@ -98,6 +103,7 @@ class Connection:
         self.next_transaction = 1
         self.watches: dict[tuple[bytes, bytes], Watch] = {}
         self.on_output: Callable[[Connection], None] | None = None
+        self.on_turn: Callable[[Connection], None] | None = None
         self.closed = False
         self.failed = ""
         self.cause: Cause | None = None
@@ -120,17 +126,39 @@ class Connection:
 
     def run(self) -> None:
         """Carry out what waits, as far as the client's limits allow."""
-        inbox = self._inbox
-        handle = self.server.handle_message
-        domain = self.domain
-        while inbox and (domain is None or self.may_ask()):
-            self._message = message = inbox.popleft()
-            if domain is not None:
-                self.cause = Cause(domain)
-            handle(self, message)
-            self.cause = None
-        if self._decoder.broken and not inbox and not self.failed:
+        if self.domain is not None:
+            self._run_guest(self.domain)
+        else:
+            inbox = self._inbox
+            handle = self.server.handle_message
+            while inbox:
+                self._message = message = inbox.popleft()
+                handle(self, message)
+        if self._decoder.broken and not self._inbox and not self.failed:
             self.ignore(self._decoder.broken)
+
+    def _run_guest(self, domain: Domain) -> None:
+        """One turn: a few requests; what is left then waits for `Server.take_turns`."""
+        server = self.server
+        inbox = self._inbox
+        for _ in range(TURN_REQUESTS):
+            if not inbox or not self._within_limits():
+                return
+            self._message = message = inbox.popleft()
+            self.cause = Cause(domain)
+            before = server.tree.generation
+            server.handle_message(self, message)
+            server.rate.settle(domain, message, server.tree.generation - before)
+            self.cause = None
+        if inbox and self._within_limits():
+            server.waiting[self.serial] = self
+
+    def take_turn(self) -> None:
+        """Go on with what had to wait."""
+        if not self.closed:
+            self.run()
+            if self.on_turn is not None:
+                self.on_turn(self)
 
     def ignore(self, why: str) -> None:
         """What the client sends makes no sense: it gets no more answers, though its domain lives on."""
@@ -140,11 +168,20 @@ class Connection:
 
     def may_ask(self) -> bool:
         """Whether a request of this client would be carried out now. A ring is not read while not."""
+        return not self._inbox and self._within_limits()
+
+    def _within_limits(self) -> bool:
         if self.closed or self.failed:
             return False
         domain = self.domain
-        return domain is None or (
-            domain.outstanding < self.server.quota.outstanding and not self.server.domains.over_memory(domain)
+        if domain is None:
+            return True
+        server = self.server
+        most = domain.quota.outstanding
+        return (
+            (domain.outstanding < most or not most)
+            and not server.domains.over_memory(domain)
+            and server.rate.may_ask(domain)
         )
 
     # -- out ---------------------------------------------------------------
@@ -166,6 +203,7 @@ class Connection:
             self.refuse("ENOMEM")
             return
         self.domain.outstanding += 1
+        self.server.domains.note(self.domain, "outstanding", self.domain.outstanding)
         self._queue(Outgoing(_pack(kind, req_id, tx_id, length) + payload, self.cause, b"", 0.0))
 
     def refuse(self, word: str) -> None:
@@ -243,8 +281,8 @@ class Connection:
             cause.replied = True
         if cause.replied and not cause.events:
             cause.domain.outstanding -= 1
-            if cause.domain is not self.domain and cause.domain.connection is not None:
-                cause.domain.connection.run()
+            if cause.domain is not self.domain:
+                self.server.wake(cause.domain)
 
     def expire_events(self, now: float) -> float:
         """Drop events that have waited too long; when the next one will have (0: none waits)."""
@@ -280,6 +318,7 @@ class Connection:
         self.end_transactions()
         self._decoder = Decoder()
         self._inbox.clear()
+        self.server.waiting.pop(self.serial, None)
         while self._out:
             self._account(self._out.popleft())
         self._sent = 0

@@ -1,13 +1,12 @@
 """CONTROL: what an administrator asks the server itself.
 
-Source: tools/xenstore/xenstored_control.c (4.17), whose output people and
-scripts know.
+Source: docs/misc/xenstore.txt; tools/xenstore/xenstored_control.c (4.17),
+tools/xenstored/control.c (4.18 to 4.22), whose output people and scripts know.
 """
 
 from __future__ import annotations
 
-from xentool.store.paths import child_of
-from xentool.store.quota import HARD, SOFT
+from xentool.store.consistency import check_tree, memory_report
 from xentool.store.refusal import Refused, leading_number, to_domid
 
 TYPE_CHECKING = False
@@ -19,6 +18,11 @@ if TYPE_CHECKING:
     from xentool.store.server import Server
 
     Verb = Callable[[Server, list[bytes]], str]
+
+_NO_LIVE_UPDATE: Final = (
+    "live update is not supported: this daemon keeps its clients in its own process."
+    " Stop it and start the new one."
+)
 
 
 def control(server: Server, words: list[bytes]) -> bytes:
@@ -33,38 +37,15 @@ def control(server: Server, words: list[bytes]) -> bytes:
     return verb[0](server, words[1:]).encode() + b"\0"
 
 
-def _help(_server: Server, words: list[bytes]) -> str:
+def _help(server: Server, words: list[bytes]) -> str:
     if words:
         raise Refused("EINVAL")
-    return "".join(f"{name.decode()}\t{arguments}\n" for name, (_, arguments) in _VERBS.items())
-
-
-def check_tree(server: Server) -> list[str]:
-    """What is wrong with the tree: nothing, unless the server has a fault."""
-    nodes = server.tree.nodes
-    faults = []
-    reached = {b"/"}
-    stack = [b"/"]
-    while stack:
-        path = stack.pop()
-        for leaf in nodes[path].names():
-            child = child_of(path, leaf)
-            if child not in nodes:
-                faults.append(f"{child.decode()} is listed, and is not there")
-            elif child in reached:
-                faults.append(f"{child.decode()} is listed twice")
-            else:
-                reached.add(child)
-                stack.append(child)
-    faults += [f"{path.decode()} is there, and is not listed" for path in nodes.keys() - reached]
-    owned: dict[int, int] = {}
-    for node in nodes.values():
-        owned[node.owner] = owned.get(node.owner, 0) + 1
-    for domain in server.domains.all():
-        owns = owned.get(domain.domid, 0)
-        if domain.nodes != owns:
-            faults.append(f"domain {domain.domid} is charged {domain.nodes} nodes, and owns {owns}")
-    return faults
+    old = server.plays.minor < 18
+    lines = []
+    for name, (_, first, later) in _VERBS.items():
+        arguments = first if old else later
+        lines.append(f"{name.decode()}\t{arguments}\n" if old else f"{name.decode():<15} {arguments}\n")
+    return "".join(lines)
 
 
 def _check(server: Server, words: list[bytes]) -> str:
@@ -76,10 +57,68 @@ def _check(server: Server, words: list[bytes]) -> str:
 
 
 def _log(server: Server, words: list[bytes]) -> str:
-    if words not in ([b"on"], [b"off"]):
+    trace = server.trace
+    if not words and server.plays.minor >= 18:
+        rows = [f"{name:<8}: {'on' if on else 'off'}\n" for name, on in trace.switches.items()]
+        return "Log switch settings:\n" + "".join(rows)
+    if len(words) != 1:
         raise Refused("EINVAL")
-    server.tracing = words == [b"on"]
+    word = words[0]
+    if word == b"on":
+        _open_log(server)
+    elif word == b"off":
+        trace.close()
+    elif server.plays.minor >= 18 and word[:1] in (b"+", b"-"):
+        name = word[1:].decode("ascii", "replace")
+        if name not in trace.switches:
+            raise Refused("EINVAL")
+        trace.switches[name] = word[:1] == b"+"
+    else:
+        raise Refused("EINVAL")
     return "OK"
+
+
+def _open_log(server: Server) -> None:
+    try:
+        server.trace.open()
+    except OSError as exc:
+        # As xenstored: whoever asked is not told, the daemon's own log is.
+        server.log(f"log {server.trace.path}: {exc.strerror}")
+
+
+def _logfile(server: Server, words: list[bytes]) -> str:
+    if len(words) != 1:
+        raise Refused("EINVAL")
+    server.trace.path = words[0].decode("utf-8", "surrogateescape")
+    _open_log(server)
+    return "OK"
+
+
+def _memreport(server: Server, words: list[bytes]) -> str:
+    if len(words) > 1:
+        raise Refused("EINVAL")
+    report = memory_report(server)
+    if not words:
+        if not server.trace.is_open:
+            raise Refused("EBADF")  # which the wire has no word for
+        for line in report:
+            server.trace.line(line)
+        return "OK"
+    try:
+        with open(words[0].decode("utf-8", "surrogateescape"), "a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in report))
+    except OSError as exc:
+        server.log(f"memreport: {exc.filename}: {exc.strerror}")
+        raise Refused("EBADF") from exc
+    return "OK"
+
+
+def _live_update(server: Server, words: list[bytes]) -> str:
+    if not words:
+        raise Refused("EINVAL")
+    # xenstore-control prints whatever is not "OK" as the reason.
+    server.log("control: live update was asked for, and refused")
+    return _NO_LIVE_UPDATE
 
 
 def _print(server: Server, words: list[bytes]) -> str:
@@ -100,37 +139,54 @@ def _set(server: Server, words: list[bytes], table: Table) -> str:
 
 def _quota(server: Server, words: list[bytes]) -> str:
     if not words:
-        return server.quota.show(HARD)
+        return server.quota.show(server.quota.hard)
     if words[0] == b"set":
-        return _set(server, words[1:], HARD)
+        return _set(server, words[1:], server.quota.hard)
+    if words[0] == b"max" and server.plays.keeps_peaks:
+        return _peaks(server, words[1:])
     if len(words) != 1:
         raise Refused("EINVAL")
     domain = server.domains.find(to_domid(words[0]))
     if domain is None:
         raise Refused("ENOENT")
-    used = (
-        ("nodes", domain.nodes),
-        ("watches", domain.watches),
-        ("transactions", len(domain.connection.transactions) if domain.connection else 0),
-        ("outstanding", domain.outstanding),
-        ("memory", domain.memory),
-    )
-    return f"Domain {domain.domid}:\n" + "".join(f"{name:<16}: {value:8d}\n" for name, value in used)
+    if server.plays.keeps_peaks:
+        rows = [
+            f"{name:<17}: {domain.used(attribute):8d} (max {domain.peak(attribute):8d})\n"
+            for name, attribute, _ in server.quota.hard
+        ]
+    else:
+        shown = ("nodes", "watches", "transactions", "outstanding", "memory")
+        rows = [f"{name:<16}: {domain.used(name):8d}\n" for name in shown]
+    return f"Domain {domain.domid}:\n" + "".join(rows)
+
+
+def _peaks(server: Server, words: list[bytes]) -> str:
+    if words not in ([], [b"-r"]):
+        raise Refused("EINVAL")
+    if words:
+        server.domains.reset_peaks()
+    peaks = server.domains.peaks
+    rows = [f"{name:<17}: {peaks.get(attribute, 0):8d}\n" for name, attribute, _ in server.quota.hard]
+    return "Max. seen accounting values:\n" + "".join(rows)
 
 
 def _quota_soft(server: Server, words: list[bytes]) -> str:
     if not words:
-        return server.quota.show(SOFT)
+        return server.quota.show(server.quota.soft)
     if words[0] != b"set":
         raise Refused("EINVAL")
-    return _set(server, words[1:], SOFT)
+    return _set(server, words[1:], server.quota.soft)
 
 
-_VERBS: Final[dict[bytes, tuple[Verb, str]]] = {
-    b"check": (_check, ""),
-    b"log": (_log, "on|off"),
-    b"print": (_print, "<string>"),
-    b"quota": (_quota, "[set <name> <val>|<domid>]"),
-    b"quota-soft": (_quota_soft, "[set <name> <val>]"),
-    b"help": (_help, ""),
+_VERBS: Final[dict[bytes, tuple[Verb, str, str]]] = {
+    b"check": (_check, "", ""),
+    b"log": (_log, "on|off", "[on|off|+<switch>|-<switch>]"),
+    b"live-update": (_live_update, "(not supported)", "(not supported)"),
+    b"logfile": (_logfile, "<file>", "<file>"),
+    b"memreport": (_memreport, "[<file>]", "[<file>]"),
+    b"print": (_print, "<string>", "<string>"),
+    b"quota": (_quota, "[set <name> <val>|<domid>]", "[set <name> <val>|<domid>|max [-r]]"),
+    b"quota-soft": (_quota_soft, "[set <name> <val>]", "[set <name> <val>]"),
+    b"help": (_help, "", ""),
 }
+"""Each with its arguments, as ``help`` says them: of 4.17, and later."""

@@ -35,7 +35,10 @@ class LocalTransport:
         return len(frames[0])
 
     def receive(self, timeout_seconds: float | None) -> bytes | None:  # noqa: ARG002 - see above
-        return self._connection.take(_TAKE_BYTES) or (b"" if self._connection.closed else None)
+        connection = self._connection
+        if connection.server.waiting:
+            connection.server.take_turns()
+        return connection.take(_TAKE_BYTES) or (b"" if connection.closed else None)
 
     def wait_writable(self, timeout_seconds: float) -> bool:  # noqa: ARG002 - it always is
         return True

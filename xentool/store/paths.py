@@ -72,7 +72,7 @@ def check_watch_path(action: str, path: str) -> bytes:
     return raw
 
 
-def _domain_prefix_length(path: bytes) -> int:
+def domain_prefix_length(path: bytes) -> int:
     """How long ``/local/domain/N/`` is if `path` begins with it (N: 1 to 5 digits); else 0."""
     if not path.startswith(_DOMAIN_PREFIX):
         return 0
@@ -89,7 +89,7 @@ def is_node_name(path: bytes, path_max: int = XENSTORE_REL_PATH_MAX) -> bool:
         and not path.translate(None, NAME_BYTES)
         and b"//" not in path
         and (path[-1:] != b"/" or path == b"/")
-        and (len(path) <= path_max or len(path) <= path_max + _domain_prefix_length(path))
+        and (len(path) <= path_max or len(path) <= path_max + domain_prefix_length(path))
     )
 
 

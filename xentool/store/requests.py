@@ -10,11 +10,12 @@ Source: docs/misc/xenstore.txt; tools/xenstore/ (4.17).
 from __future__ import annotations
 
 from xentool.abi import xs_wire
-from xentool.store import access
+from xentool.store import access, features, watch_requests
+from xentool.store.access import absolute
 from xentool.store.codec import PAYLOAD_MAX
 from xentool.store.control import control
 from xentool.store.domains import as_text
-from xentool.store.paths import is_node_name, leaf_of, parent_of
+from xentool.store.paths import leaf_of, parent_of
 from xentool.store.permissions import OWNER, READ, REVOKED, WRITE, Permission
 from xentool.store.refusal import Refused, leading_number, to_domid
 from xentool.store.transactions import Transaction
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xentool.store.access import View
     from xentool.store.connection import Connection
     from xentool.store.domains import Domain
+    from xentool.store.release import Release
     from xentool.store.server import Server
     from xentool.store.tree import Node, Permissions
 
@@ -49,14 +51,8 @@ def _terminated(payload: bytes) -> list[bytes]:
     return payload.split(b"\0")[:-1]
 
 
-def _absolute(connection: Connection, path: bytes) -> bytes:
-    if path[:1] in (b"/", b"@", b""):
-        return path
-    return connection.base + b"/" + path
-
-
 def _node_for(connection: Connection, view: View, payload: bytes, need: int) -> Node:
-    return access.get_node(connection, view, _absolute(connection, _one_string(payload)), need)
+    return access.get_node(connection, view, absolute(connection, _one_string(payload)), need)
 
 
 def _changed(
@@ -86,7 +82,7 @@ def do_directory_part(connection: Connection, view: View, payload: bytes) -> byt
     parts = _terminated(payload)
     if len(parts) != 2:
         raise Refused("EINVAL")
-    node = access.get_node(connection, view, _absolute(connection, parts[0]), READ)
+    node = access.get_node(connection, view, absolute(connection, parts[0]), READ)
     generation = b"%d\0" % node.generation
     offset = leading_number(parts[1])[0]
     children = node.children
@@ -100,6 +96,13 @@ def do_directory_part(connection: Connection, view: View, payload: bytes) -> byt
 
 
 def do_get_perms(connection: Connection, view: View, payload: bytes) -> bytes:
+    path = _one_string(payload)
+    server = connection.server
+    if path[:1] == b"@" and path in server.special and server.plays.minor >= 18:
+        permissions = server.special[path]
+        if not access.may_see_special(connection, permissions):
+            raise Refused("EACCES")
+        return as_text(permissions)
     return as_text(_node_for(connection, view, payload, READ).permissions)
 
 
@@ -107,7 +110,7 @@ def do_write(connection: Connection, view: View, payload: bytes) -> bytes:
     end = payload.find(b"\0")
     if end < 0:
         raise Refused("EINVAL")
-    path = _absolute(connection, payload[:end])
+    path = absolute(connection, payload[:end])
     value = payload[end + 1 :]
     parent = None
     try:
@@ -123,7 +126,7 @@ def do_write(connection: Connection, view: View, payload: bytes) -> bytes:
 
 
 def do_mkdir(connection: Connection, view: View, payload: bytes) -> bytes:
-    path = _absolute(connection, _one_string(payload))
+    path = absolute(connection, _one_string(payload))
     try:
         access.get_node(connection, view, path, WRITE)
     except Refused as refusal:
@@ -135,7 +138,7 @@ def do_mkdir(connection: Connection, view: View, payload: bytes) -> bytes:
 
 
 def do_rm(connection: Connection, view: View, payload: bytes) -> bytes:
-    path = _absolute(connection, _one_string(payload))
+    path = absolute(connection, _one_string(payload))
     try:
         access.get_node(connection, view, path, WRITE)
     except Refused as refusal:
@@ -181,9 +184,15 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     path, *texts = _terminated(payload) or [b""]
     if not texts:
         raise Refused("EINVAL")
-    if not connection.privileged and len(texts) > server.quota.permissions:
-        raise Refused("ENOSPC")
-    permissions = server.domains.admit(_parse_permissions(texts))
+    domain = connection.domain
+    if domain is not None:
+        if domain.quota.refuses("permissions", len(texts)):
+            raise Refused("ENOSPC")
+        server.domains.note(domain, "permissions", len(texts))
+    offered = domain.features if domain is not None else server.plays.features
+    permissions = server.domains.admit(
+        _parse_permissions(texts), anyone=bool(offered & xs_wire.XENSTORE_SERVER_FEATURE_DOMID_ANY)
+    )
     if permissions[0].bits & REVOKED:
         raise Refused("ENOENT")
     if path[:1] == b"@":
@@ -194,7 +203,7 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
             raise Refused("EACCES")
         server.special[path] = permissions
         return _OK
-    path = _absolute(connection, path)
+    path = absolute(connection, path)
     node = access.get_node(connection, view, path, WRITE | OWNER)
     if not connection.privileged and permissions[0].domid != node.owner:
         raise Refused("EPERM")
@@ -211,63 +220,15 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     return _OK
 
 
-def _watch_path(connection: Connection, path: bytes) -> bytes:
-    if path[:1] == b"@":
-        if len(path) > xs_wire.XENSTORE_REL_PATH_MAX:
-            raise Refused("EINVAL")
-        return path
-    path = _absolute(connection, path)
-    if not is_node_name(path, connection.server.quota.path_max):
-        raise Refused("EINVAL")
-    return path
-
-
-def do_watch(connection: Connection, _view: View, payload: bytes) -> None:
-    parts = _terminated(payload)
-    if len(parts) != 2:
-        raise Refused("EINVAL")
-    given, token = parts
-    path = _watch_path(connection, given)
-    if (path, token) in connection.watches:
-        raise Refused("EEXIST")
-    server = connection.server
-    domain = connection.domain
-    if domain is not None:
-        if domain.watches > server.quota.watches:
-            raise Refused("E2BIG")
-        if not server.domains.charge(domain.domid, len(path) + len(token), checked=True):
-            raise Refused("ENOMEM")
-    stripped = 0 if given[:1] in (b"/", b"@") else len(connection.base)
-    watch = server.watches.add(connection, path, token, stripped)
-    connection.reply(_OK)
-    # The first event comes at once, whatever is there or may be seen: who sets a
-    # watch looks after that.
-    connection.send_event(watch.seen_as(path), token, None)
-
-
-def do_unwatch(connection: Connection, _view: View, payload: bytes) -> bytes:
-    parts = _terminated(payload)
-    if len(parts) != 2:
-        raise Refused("EINVAL")
-    watch = connection.watches.get((_absolute(connection, parts[0]), parts[1]))
-    if watch is None:
-        raise Refused("ENOENT")
-    connection.server.watches.remove(watch)
-    return _OK
-
-
-def do_reset_watches(connection: Connection, _view: View, _payload: bytes) -> bytes:
-    connection.end_watches()
-    connection.end_transactions()
-    return _OK
-
-
 def do_transaction_start(connection: Connection, view: View, _payload: bytes) -> bytes:
     if isinstance(view, Transaction):
         raise Refused("EBUSY")
     transactions = connection.transactions
-    if not connection.privileged and len(transactions) > connection.server.quota.transactions:
-        raise Refused("ENOSPC")
+    domain = connection.domain
+    if domain is not None:
+        if domain.quota.refuses("transactions", len(transactions) + 1):
+            raise Refused("ENOSPC")
+        connection.server.domains.note(domain, "transactions", len(transactions) + 1)
     tx_id = connection.next_transaction
     while tx_id == 0 or tx_id in transactions:
         tx_id = (tx_id + 1) & 0xFFFFFFFF
@@ -373,8 +334,8 @@ HANDLERS: Final[dict[int, tuple[Handler, int]]] = {
     xs_wire.XS_DIRECTORY: (do_directory, 0),
     xs_wire.XS_READ: (do_read, 0),
     xs_wire.XS_GET_PERMS: (do_get_perms, 0),
-    xs_wire.XS_WATCH: (do_watch, NO_TRANSACTION),
-    xs_wire.XS_UNWATCH: (do_unwatch, NO_TRANSACTION),
+    xs_wire.XS_WATCH: (watch_requests.do_watch, NO_TRANSACTION),
+    xs_wire.XS_UNWATCH: (watch_requests.do_unwatch, NO_TRANSACTION),
     xs_wire.XS_TRANSACTION_START: (do_transaction_start, 0),
     xs_wire.XS_TRANSACTION_END: (do_transaction_end, 0),
     xs_wire.XS_INTRODUCE: (do_introduce, PRIVILEGED),
@@ -387,6 +348,25 @@ HANDLERS: Final[dict[int, tuple[Handler, int]]] = {
     xs_wire.XS_IS_DOMAIN_INTRODUCED: (do_is_domain_introduced, PRIVILEGED),
     xs_wire.XS_RESUME: (do_resume, PRIVILEGED),
     xs_wire.XS_SET_TARGET: (do_set_target, PRIVILEGED),
-    xs_wire.XS_RESET_WATCHES: (do_reset_watches, 0),
+    xs_wire.XS_RESET_WATCHES: (watch_requests.do_reset_watches, 0),
     xs_wire.XS_DIRECTORY_PART: (do_directory_part, 0),
 }
+
+_SINCE_21: Final[dict[int, tuple[Handler, int]]] = {
+    xs_wire.XS_GET_FEATURE: (features.do_get_feature, NO_TRANSACTION),
+    xs_wire.XS_SET_FEATURE: (features.do_set_feature, PRIVILEGED | NO_TRANSACTION),
+}
+_SINCE_22: Final[dict[int, tuple[Handler, int]]] = {
+    xs_wire.XS_GET_QUOTA: (features.do_get_quota, PRIVILEGED | NO_TRANSACTION),
+    xs_wire.XS_SET_QUOTA: (features.do_set_quota, PRIVILEGED | NO_TRANSACTION),
+}
+
+
+def handlers_of(release: Release) -> dict[int, tuple[Handler, int]]:
+    """What a daemon of `release` can be asked."""
+    handlers = dict(HANDLERS)
+    if release.has_feature_requests:
+        handlers.update(_SINCE_21)
+    if release.has_quota_requests:
+        handlers.update(_SINCE_22)
+    return handlers

@@ -21,20 +21,22 @@ if TYPE_CHECKING:
 
 _SIZE: Final = xs_wire.XENSTORE_RING_SIZE
 _INDEX: Final = Struct("=I")
+_PUTS_PER_TURN: Final = 4
 
 
 class GuestRing:
     """The daemon's end of a ring. `page` is the guest's page, at least 4,096 bytes, writable.
 
-    Call `handle` when the guest notified, and when the connection has output; it
-    says whether the guest is to be notified.
+    Call `handle` when the guest notified, when the connection has output, and on
+    its turn (`Connection.on_turn`); it says whether the guest is to be notified.
     """
 
-    __slots__ = ("_connection", "_page", "failed")
+    __slots__ = ("_connection", "_moving", "_page", "failed")
 
     def __init__(self, page: memoryview, connection: Connection) -> None:
         self._page = page
         self._connection = connection
+        self._moving = False
         self.failed = False
 
     def start(self) -> None:
@@ -47,21 +49,45 @@ class GuestRing:
             xs_wire.RING_ERROR_OFFSET,
         ):
             self._set(offset, 0)
-        self._set(xs_wire.RING_SERVER_FEATURES_OFFSET, xs_wire.XENSTORE_SERVER_FEATURE_ERROR)
+        domain = self._connection.domain
+        self._set(xs_wire.RING_SERVER_FEATURES_OFFSET, domain.features if domain is not None else 0)
         self._set(xs_wire.RING_CONNECTION_OFFSET, xs_wire.XENSTORE_CONNECTED)
 
     def handle(self) -> bool:
-        """Move bytes both ways until nothing moves any more; whether any did."""
-        moved = False
-        while not self.failed and (self._take_requests() | self._put_replies()):
-            moved = True
+        """Take what requests there are, put what replies there is room for; whether anything moved.
+
+        Once: a guest that keeps on writing meanwhile waits for its next turn.
+        """
+        if self._moving:  # a reply brings us here again, from within
+            return False
+        self._moving = True
+        try:
+            moved = not self.failed and self._take_requests()
+            for _ in range(_PUTS_PER_TURN):
+                if self.failed or not self._put_replies():
+                    break
+                moved = True
+        finally:
+            self._moving = False
+        connection = self._connection
+        if not self.failed and (
+            (connection.may_ask() and self._used(xs_wire.RING_REQ_CONS_OFFSET, xs_wire.RING_REQ_PROD_OFFSET))
+            or (
+                connection.queued_bytes
+                and self._used(xs_wire.RING_RSP_CONS_OFFSET, xs_wire.RING_RSP_PROD_OFFSET) < _SIZE
+            )
+        ):
+            connection.server.waiting[connection.serial] = connection
         return moved
+
+    def _used(self, consumed_offset: int, produced_offset: int) -> int:
+        return (self._get(produced_offset) - self._get(consumed_offset)) & 0xFFFFFFFF
 
     def _take_requests(self) -> bool:
         connection = self._connection
+        if connection.failed:
+            self._fail(xs_wire.XENSTORE_ERROR_PROTO)
         if not connection.may_ask():
-            if connection.failed:
-                self._fail(xs_wire.XENSTORE_ERROR_PROTO)
             return False
         consumed = self._get(xs_wire.RING_REQ_CONS_OFFSET)
         produced = self._get(xs_wire.RING_REQ_PROD_OFFSET)
@@ -76,6 +102,8 @@ class GuestRing:
         data = bytes(self._page[start : start + first]) + bytes(self._page[: waiting - first])
         self._set(xs_wire.RING_REQ_CONS_OFFSET, (consumed + waiting) & 0xFFFFFFFF)
         connection.feed(data)
+        if connection.failed:
+            self._fail(xs_wire.XENSTORE_ERROR_PROTO)
         return True
 
     def _put_replies(self) -> bool:
@@ -99,8 +127,16 @@ class GuestRing:
     def _fail(self, error: int) -> None:
         """The guest broke the rules: it is ignored until it is introduced again."""
         self.failed = True
-        self._connection.ignore("the guest's ring breaks the protocol")
-        self._set(xs_wire.RING_ERROR_OFFSET, error)
+        connection = self._connection
+        connection.ignore("the guest's ring breaks the protocol")
+        domain = connection.domain
+        # Since 4.21 a domain may have been told that there is no such field.
+        features = domain.features if domain is not None else 0
+        if (
+            not connection.server.plays.has_feature_requests
+            or features & xs_wire.XENSTORE_SERVER_FEATURE_ERROR
+        ):
+            self._set(xs_wire.RING_ERROR_OFFSET, error)
 
     def _get(self, offset: int) -> int:
         value: int = _INDEX.unpack_from(self._page, offset)[0]

@@ -86,7 +86,7 @@ class SocketServer:
         guests' rings calls this after it.
         """
         self._flush()
-        for descriptor, events in self._epoll.poll(timeout_seconds):
+        for descriptor, events in self._epoll.poll(0 if self.server.waiting else timeout_seconds):
             peer = self._peers.get(descriptor)
             if peer is not None:
                 self._serve(peer, events)
@@ -94,12 +94,14 @@ class SocketServer:
                 self._accept()
             elif descriptor == self._wake_read:
                 os.read(self._wake_read, 64)
+        if self.server.waiting:
+            self.server.take_turns()
         self._flush()
 
     def run(self) -> None:
         """Serve until `stop`."""
         while not self._stopped:
-            due = self.server.expire_events()
+            due = self.server.handle_time()
             self.handle_ready(-1 if due is None else max(due, 0.001))
 
     def stop(self) -> None:

@@ -10,10 +10,10 @@
 host is told of INTRODUCE and RELEASE, and says which domains there are. It is
 for one thread.
 
-The semantics are C xenstored's of Xen 4.17, its limits and its words for errors
-included.
+The semantics are C xenstored's, its limits and its words for errors included, of
+the release of Xen that it is told to play (`xentool.store.release`).
 
-Source: docs/misc/xenstore.txt; tools/xenstore/ (4.17).
+Source: docs/misc/xenstore.txt; tools/xenstore/ (4.17), tools/xenstored/ (4.18 to 4.22).
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from __future__ import annotations
 import errno
 import time
 
+from xentool.abi.xen import DOMID_FIRST_RESERVED
 from xentool.store import requests
 from xentool.store.connection import Connection
-from xentool.store.domains import DOMID_SELF, Domain, Domains, StoreHost, without_domain
+from xentool.store.domains import Domain, Domains, StoreHost, without_domain
 from xentool.store.paths import child_of
 from xentool.store.permissions import Permission
 from xentool.store.quota import Quota
+from xentool.store.ratelimit import WriteRate
 from xentool.store.refusal import Refused
+from xentool.store.release import DEFAULT, Release
+from xentool.store.tracelog import TraceLog
 from xentool.store.tree import Tree
 from xentool.store.watches import Watches
 
@@ -42,13 +46,27 @@ _DOM0_ONLY: Permissions = (Permission(0),)
 
 
 class Server:
-    """A store with its clients. `host` knows the domains, `clock` the time (seconds)."""
+    """A store with its clients, as of `release` of Xen.
 
-    def __init__(self, host: StoreHost | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    `host` knows the domains, `clock` the time (seconds); `log` is called with what
+    an administrator should know.
+    """
+
+    def __init__(
+        self,
+        host: StoreHost | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        release: str = DEFAULT,
+    ) -> None:
         self.host = host or StoreHost()
         self.clock = clock
-        self.quota = Quota()
-        self.domains = Domains(self.host, self.quota, self._tick)
+        self.log: Callable[[str], None] = lambda _line: None
+        self.plays = Release(release)
+        self.handlers = requests.handlers_of(self.plays)
+        self.quota = Quota(self.plays)
+        self.rate = WriteRate(clock, self._tell)
+        self.domains = Domains(self.host, self.quota, self._tick, clock, self._tell, self.wake)
         self.tree = Tree(self.domains, self.quota)
         self.watches = Watches(self)
         self.connections: dict[int, Connection] = {}
@@ -56,14 +74,23 @@ class Server:
             b"@introduceDomain": _DOM0_ONLY,
             b"@releaseDomain": _DOM0_ONLY,
         }
-        self.log: Callable[[str], None] = lambda _line: None
-        self.tracing = False
+        self.trace = TraceLog(self)
+        self.waiting: dict[int, Connection] = {}
+        """Guests with more to be done than one turn allows, by serial: see `take_turns`."""
         self._serial = 0
         dom0 = self.domains.add(0)
         dom0.introduced = True
         dom0.nodes = 3
         for path, children in ((b"/", b"tool\0"), (b"/tool", b"xenstored\0"), (b"/tool/xenstored", b"")):
             self.tree.put(None, path, b"", _DOM0_ONLY, children)
+
+    def _tell(self, line: str) -> None:
+        self.log(line)
+
+    def wake(self, domain: Domain) -> None:
+        """A domain that was held up may go on, in its turn."""
+        if domain.connection is not None:
+            self.waiting[domain.connection.serial] = domain.connection
 
     def _tick(self) -> int:
         return self.tree.next_generation()
@@ -92,7 +119,7 @@ class Server:
         """Carry out one request. Its answer, and events, are queued on connections."""
         kind, _, tx_id, payload = message
         try:
-            handler, flags = requests.HANDLERS.get(kind, requests.UNKNOWN)
+            handler, flags = self.handlers.get(kind, requests.UNKNOWN)
             if flags and flags & requests.PRIVILEGED and not connection.privileged:
                 raise Refused("EACCES")
             if tx_id and not flags & requests.NO_TRANSACTION:
@@ -108,6 +135,19 @@ class Server:
         if reply is not None:
             connection.reply(reply)
 
+    def observe(self, observer: Callable[[Connection, Message], None] | None) -> None:
+        """Tell `observer` of each request before it is carried out; None: nobody any more."""
+        if observer is None:
+            vars(self).pop("handle_message", None)
+            return
+
+        def handle(connection: Connection, message: Message) -> None:
+            observer(connection, message)
+            Server.handle_message(self, connection, message)
+
+        # Only while somebody observes does it cost anything.
+        vars(self)["handle_message"] = handle
+
     # -- domains -----------------------------------------------------------------
 
     def introduce(self, domid: int, gfn: int, port: int) -> Connection:
@@ -116,7 +156,7 @@ class Server:
         Raises:
             Refused: the host cannot connect it.
         """
-        if not 0 < domid < DOMID_SELF:
+        if not 0 < domid < DOMID_FIRST_RESERVED:
             raise Refused("EINVAL")
         domain = self.domains.add(domid)
         connection = domain.connection or self._new_connection(domain)
@@ -126,6 +166,7 @@ class Server:
             if not domain.introduced:
                 connection.close()
             raise Refused(errno.errorcode.get(exc.errno or 0, "EINVAL")) from exc
+        self.rate.add(domain)
         if not domain.introduced:
             self._introduce(domain, connection)
         connection.reset()
@@ -136,7 +177,7 @@ class Server:
         domain.connection = connection
         domain.introduced = True
         domain.shut_down = False
-        self.watches.fire_special(b"@introduceDomain")
+        self.watches.fire_special(b"@introduceDomain", domain.domid)
         return connection
 
     def release(self, domid: int) -> None:
@@ -155,8 +196,9 @@ class Server:
             if connection.target == domid:
                 connection.target = -1
         self.domains.forget(domid)
+        self.rate.forget(domain)
         if domain.introduced:
-            self.watches.fire_special(b"@releaseDomain")
+            self.watches.fire_special(b"@releaseDomain", domid)
             self.host.release(domid)
 
     def _remove_nodes_of(self, domid: int) -> None:
@@ -195,6 +237,7 @@ class Server:
             if domain.introduced and there and self.host.is_shut_down(domid) and not domain.shut_down:
                 domain.shut_down = True
                 notify = True
+                self.watches.fire_special(b"@releaseDomain", domid, everybody=False)
             if not there or (domain.introduced and self.host.is_dying(domid)):
                 # Releasing tells of it by itself.
                 notify = notify and not domain.introduced
@@ -203,6 +246,30 @@ class Server:
             self.watches.fire_special(b"@releaseDomain")
 
     # -- time ----------------------------------------------------------------------
+
+    def take_turns(self) -> None:
+        """Let each guest go on that had more to be done than one turn allows: by one turn each.
+
+        Whatever loop runs the server calls this between looking after its clients,
+        as long as somebody is `waiting`; so what guests send holds nobody up.
+        """
+        waiting, self.waiting = self.waiting, {}
+        for connection in waiting.values():
+            connection.take_turn()
+
+    def handle_time(self) -> float | None:
+        """What is due by now: events that expire, guests that may ask again.
+
+        Returns the seconds until it is to be called again, None where nothing is due.
+        """
+        following = self.expire_events()
+        for domain in list(self.rate.held_up.values()):
+            if self.rate.may_ask(domain):
+                self.wake(domain)
+            else:
+                left = self.rate.seconds_left(domain)
+                following = left if following is None else min(following, left)
+        return 0.0 if self.waiting else following
 
     def expire_events(self) -> float | None:
         """Drop watch events that guests have left lying for too long.

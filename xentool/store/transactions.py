@@ -14,7 +14,7 @@ Source: tools/xenstore/xenstored_transaction.c (4.17); XSA-206, XSA-421, XSA-484
 from __future__ import annotations
 
 from xentool.store.refusal import Refused
-from xentool.store.tree import Node
+from xentool.store.tree import Node, check_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        connection.server.rate.open_transactions += 1
         self._tree = connection.server.tree
         self.domains = connection.server.domains
         self._touched: dict[bytes, Touched] = {}
@@ -94,13 +95,8 @@ class Transaction:
         node = Node(value, permissions, children, self._tree.next_generation())
         touched = self._touched.get(path) or self._touch(path)
         touched.changed = True
-        if (
-            checked
-            and connection is not None
-            and not connection.privileged
-            and node.size_bytes() >= self._tree.quota.node_size
-        ):
-            raise Refused("ENOSPC")
+        if checked and connection is not None and connection.domain is not None:
+            check_size(self.domains, connection.domain, node)
         if not self._charge(path, touched, node, checked=checked):
             raise Refused("EIO")
         touched.node = node
@@ -130,10 +126,13 @@ class Transaction:
         touched.fires = True
 
     def _touch(self, path: bytes) -> Touched:
-        limit = self._tree.quota.transaction_nodes
-        if not self._connection.privileged and len(self._touched) >= limit:
-            self.failed = True
-            raise Refused("ENOSPC")
+        domain = self._connection.domain
+        if domain is not None:
+            count = len(self._touched) + 1
+            if domain.quota.refuses("transaction_nodes", count):
+                self.failed = True
+                raise Refused("ENOSPC")
+            self.domains.note(domain, "transaction_nodes", count)
         touched = self._touched[path] = Touched(self._tree.nodes.get(path))
         return touched
 
@@ -151,6 +150,7 @@ class Transaction:
 
     def close(self) -> None:
         """Give back what it was charged. Nothing of it counts, unless it was committed."""
+        self._connection.server.rate.open_transactions -= 1
         for touched in self._touched.values():
             self._uncharge(touched)
 
@@ -186,6 +186,7 @@ class Transaction:
             domain = self.domains.find(domid)
             if domain is not None:
                 domain.nodes += change
+                self.domains.note(domain, "nodes", domain.nodes)
 
     def _check_counts(self) -> None:
         checked = self.created and not self._connection.privileged
@@ -193,5 +194,5 @@ class Transaction:
             domain = self.domains.find_or_believe(domid)
             if domain is None:
                 raise Refused("ENOMEM")
-            if checked and domid and domain.nodes + change >= self._tree.quota.nodes:
+            if checked and domid and domain.nodes + change >= domain.quota.nodes > 0:
                 raise Refused("ENOSPC")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from xentool.store.connection import Connection
-    from xentool.store.domains import Domains
+    from xentool.store.domains import Domain, Domains
     from xentool.store.permissions import Permission
     from xentool.store.quota import Quota
 
@@ -64,6 +64,15 @@ class Node:
         return self.children if at < 0 else self.children[:at] + self.children[at + len(leaf) + 1 :]
 
 
+def check_size(domains: Domains, domain: Domain, node: Node) -> None:
+    """Refuse, with ENOSPC, a node that is too large for `domain` to write."""
+    size = node.size_bytes()
+    quota = domain.quota
+    if size >= quota.node_size and quota.refuses("node_size", size):
+        raise Refused("ENOSPC")
+    domains.note(domain, "node_size", size)
+
+
 class Tree:
     """All nodes, and what their owners are charged for them.
 
@@ -100,13 +109,11 @@ class Tree:
         """
         self.generation += 1
         node = Node(value, permissions, children, self.generation)
-        if (
-            checked
-            and connection is not None
-            and not connection.privileged
-            and node.size_bytes() >= self.quota.node_size
-        ):
-            raise Refused("ENOSPC")
+        if checked and connection is not None:
+            if connection.domain is not None:
+                check_size(self.domains, connection.domain, node)
+            elif not self.quota.release.limits_dom0:
+                checked = False
         self.store(path, node, checked=checked)
         return node
 
@@ -138,6 +145,8 @@ class Tree:
         domain = self.domains.find_or_believe(domid) if change > 0 else self.domains.find(domid)
         if domain is not None:
             domain.nodes += change
+            if change > 0:
+                self.domains.note(domain, "nodes", domain.nodes)
         elif change > 0:
             raise Refused("ENOMEM")
 

@@ -6,7 +6,8 @@ they are found by walking up, however many watches there are.
 Nobody is told of what he may not see: the node, or its parent, must be readable
 for the watcher (or have been, if its permissions just changed).
 
-Source: tools/xenstore/xenstored_watch.c (4.17); XSA-115.
+Source: tools/xenstore/xenstored_watch.c (4.17), tools/xenstored/watch.c (4.22,
+for watches with a depth); XSA-115.
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """A watch on `path`. Set on a relative path, its events' paths lose their first `stripped` bytes."""
+    """A watch on `path` and on `depth` levels below it (-1: on all).
 
-    __slots__ = ("connection", "path", "serial", "stripped", "token")
+    Set on a relative path, its events' paths lose their first `stripped` bytes.
+    """
 
-    def __init__(self, connection: Connection, path: bytes, token: bytes, stripped: int, serial: int) -> None:
+    __slots__ = ("connection", "depth", "path", "serial", "stripped", "token")
+
+    def __init__(
+        self, connection: Connection, path: bytes, token: bytes, stripped: int, depth: int, serial: int
+    ) -> None:
         self.connection = connection
         self.path = path
         self.token = token
         self.stripped = stripped
+        self.depth = depth
         self.serial = serial
 
     def seen_as(self, name: bytes) -> bytes:
@@ -44,21 +51,24 @@ class Watch:
 class Watches:
     """All watches."""
 
-    __slots__ = ("_by_path", "_serial", "_server")
+    __slots__ = ("_by_path", "_limited", "_serial", "_server")
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._by_path: dict[bytes, dict[int, Watch]] = {}
         self._serial = 0
+        self._limited = 0  # how many watches have a depth
 
-    def add(self, connection: Connection, path: bytes, token: bytes, stripped: int) -> Watch:
+    def add(self, connection: Connection, path: bytes, token: bytes, stripped: int, depth: int = -1) -> Watch:
         """Set a watch. What the domain is charged for it is the caller's business."""
         self._serial += 1
-        watch = Watch(connection, path, token, stripped, self._serial)
+        watch = Watch(connection, path, token, stripped, depth, self._serial)
+        self._limited += depth >= 0
         self._by_path.setdefault(path, {})[watch.serial] = watch
         connection.watches[path, token] = watch
         if connection.domain is not None:
             connection.domain.watches += 1
+            self._server.domains.note(connection.domain, "watches", connection.domain.watches)
         return watch
 
     def remove(self, watch: Watch) -> None:
@@ -69,6 +79,7 @@ class Watches:
         del same_path[watch.serial]
         if not same_path:
             del self._by_path[watch.path]
+        self._limited -= watch.depth >= 0
         if connection.domain is not None:
             connection.domain.watches -= 1
             self._server.domains.charge(connection.domid, -len(watch.path) - len(watch.token), checked=False)
@@ -100,12 +111,25 @@ class Watches:
             if seen:
                 connection.send_event(watch.seen_as(name), watch.token, cause)
 
-    def fire_special(self, name: bytes) -> None:
-        """Tell those who watch ``@introduceDomain`` or ``@releaseDomain``, and may."""
+    def fire_special(self, name: bytes, domid: int = -1, *, everybody: bool = True) -> None:
+        """Tell those who watch ``@introduceDomain`` or ``@releaseDomain``, and may.
+
+        Who set a depth is told of the domain by its number, ``@releaseDomain/5``,
+        and so is who watches just that. Not `everybody`: nobody else is.
+        """
         permissions = self._server.special[name]
-        for watch in self._matches(name, exact=True):
+        if everybody:
+            for watch in self._matches(name, exact=True):
+                if watch.depth < 0 and may_see_special(watch.connection, permissions):
+                    watch.connection.send_event(name, watch.token, None)
+        if domid < 0 or self._server.plays.minor < 22:
+            return
+        named = b"%s/%d" % (name, domid)
+        found = self._matches(named, exact=True)
+        found += [watch for watch in self._matches(name, exact=True) if watch.depth > 0]
+        for watch in sorted(found, key=lambda watch: (watch.connection.serial, watch.serial)):
             if may_see_special(watch.connection, permissions):
-                watch.connection.send_event(name, watch.token, None)
+                watch.connection.send_event(named, watch.token, None)
 
     def _matches(self, name: bytes, *, exact: bool) -> list[Watch]:
         """The watches on `name` and above it; each connection's in the order in which they were set."""
@@ -113,10 +137,14 @@ class Watches:
         if not by_path:
             return []
         found = list(by_path.get(name, {}).values())
+        level = 0
         while not exact and name != b"/":
             name = parent_of(name)
+            level += 1
             above = by_path.get(name)
-            if above:
+            if above and self._limited:
+                found += [watch for watch in above.values() if watch.depth < 0 or watch.depth >= level]
+            elif above:
                 found += above.values()
         if len(found) > 1:
             found.sort(key=lambda watch: (watch.connection.serial, watch.serial))
