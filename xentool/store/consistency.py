@@ -42,11 +42,12 @@ def memory_report(server: Server) -> list[str]:
     nodes = server.tree.nodes
     held = sum(node.size_bytes() + len(path) for path, node in nodes.items())
     connections = list(server.connections.values())
-    lines = [
+    watches = sum(len(connection.watches) for connection in connections)
+    whole = (
         f"store: {len(nodes):,} nodes of {held:,} bytes, {len(connections):,} connections,"
-        f" {sum(len(connection.watches) for connection in connections):,} watches,"
-        f" {server.rate.open_transactions:,} transactions"
-    ]
+        f" {watches:,} watches, {server.rate.open_transactions:,} transactions"
+    )
+    lines = [whole]
     lines += [
         f"connection {connection.serial} (d{connection.domid}): {len(connection.watches):,} watches,"
         f" {len(connection.transactions):,} transactions, {connection.queued_bytes:,} bytes to be sent"
