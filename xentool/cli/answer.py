@@ -28,6 +28,19 @@ def write_answer(text: str) -> None:
         raise HostError("write", "the answer", exc.strerror or str(exc)) from exc
 
 
+def write_answer_bytes(data: bytes) -> None:
+    """Print `data` as it is, after what was printed before; raises as `write_answer`."""
+    flush_answer()
+    if sys.stdout is None:
+        raise HostError("write", "the answer", "standard output is closed")
+    try:
+        sys.stdout.buffer.write(data)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise HostError("write", "the answer", exc.strerror or str(exc)) from exc
+
+
 def flush_answer() -> None:
     """Hand on what was written; raises as `write_answer`."""
     if sys.stdout is None:

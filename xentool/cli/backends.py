@@ -25,11 +25,17 @@ class Backend:
     """A host to work on. It is connected to when it is first needed, and let go with `close`."""
 
     def __init__(
-        self, paths: Paths, lock_directory: str, connect: Callable[[], tuple[Hypervisor, StoreClient]]
+        self,
+        paths: Paths,
+        lock_directory: str,
+        connect: Callable[[], tuple[Hypervisor, StoreClient]],
+        connect_store: Callable[[], StoreClient] | None = None,
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
         self._connect = connect
+        self._connect_store = connect_store
+        self._store: StoreClient | None = None
         self._open: tuple[Hypervisor, StoreClient] | None = None
         self._toolstack: Toolstack | None = None
 
@@ -44,6 +50,18 @@ class Backend:
         return self._toolstack
 
     @property
+    def store(self) -> StoreClient:
+        """The store alone, on a connection of its own: works without a hypervisor."""
+        if self._store is None:
+            if self._connect_store is not None:
+                self._store = self._connect_store()
+            else:
+                from xentool.store.client import StoreClient
+
+                self._store = StoreClient()
+        return self._store
+
+    @property
     def planner(self) -> Toolstack:
         """A toolstack that can plan and nothing else: connected to nothing, it works without any Xen."""
         from xentool.domain.host import Host
@@ -56,6 +74,9 @@ class Backend:
         return self.toolstack.finish_undone()
 
     def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
         if self._open is not None:
             hypervisor, store = self._open
             self._open = self._toolstack = None
@@ -110,4 +131,10 @@ def _mock() -> Backend:
             hypervisor.close()
             raise
 
-    return Backend(Paths.under(directory), directory, connect)
+    def connect_store() -> StoreClient:
+        from xentool.mockhost.life import ensure_running, store_socket
+        from xentool.store.client import StoreClient
+
+        return StoreClient(store_socket(ensure_running(directory)))
+
+    return Backend(Paths.under(directory), directory, connect, connect_store)

@@ -54,6 +54,8 @@ class _TableType(_ParamType):
             return [item(choice) for choice in self.declared.choices if choice.startswith(incomplete)]
         if self.declared.kind == "file":
             return [item(incomplete, type="file")]
+        if self.declared.kind == "node":
+            return [item(path, type="node") for path in _node_paths(ctx, incomplete)]
         if self.declared.kind == "domain":
             return [item(name) for name in _domain_names(ctx) if name.startswith(incomplete)]
         return []
@@ -70,6 +72,23 @@ def _domain_names(ctx: click.Context) -> list[str]:
             return [domain.name for domain in backend.toolstack.domains() if domain.name]
     except XentoolError:
         return []
+
+
+def _node_paths(ctx: click.Context, incomplete: str) -> list[str]:
+    """The paths in the store that begin so: one level, as a shell completes files."""
+    from xentool.cli.backends import open_backend
+    from xentool.errors import XentoolError
+
+    above = incomplete.rpartition("/")[0] or ("/" if incomplete.startswith("/") else "")
+    chosen = ctx.find_root().params.get("backend") or os.environ.get("XENTOOL_BACKEND") or "auto"
+    if not above:
+        return []
+    try:
+        with open_backend(str(chosen)) as backend:
+            paths = [f"{above.rstrip('/')}/{name}" for name in backend.store.directory(above)]
+    except XentoolError:
+        return []
+    return [path for path in paths if path.startswith(incomplete)]
 
 
 class _Option(click.Option):

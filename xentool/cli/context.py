@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xentool.cli.backends import Backend
+    from xentool.store.client import StoreClient
     from xentool.toolstack.port import Toolstack
 
 
@@ -49,6 +50,11 @@ class Context:
     def toolstack(self) -> Toolstack:
         return self.backend.toolstack
 
+    @property
+    def store(self) -> StoreClient:
+        """The store alone: no hypervisor is needed for it."""
+        return self.backend.store
+
     def toolstack_for_change(self) -> Toolstack:
         """The toolstack, once what killed creates left behind has been undone."""
         undone, failed = self.backend.collect()
@@ -66,6 +72,12 @@ class Context:
     def write(self, text: str) -> None:
         """Print to standard output, as it is."""
         write_answer(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Print bytes to standard output, as they are."""
+        from xentool.cli.answer import write_answer_bytes
+
+        write_answer_bytes(data)
 
     def write_json(self, value: object) -> None:
         from xentool.cli.jsontext import to_json

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     OptionKind = Literal["flag", "count", "text", "file", "integer", "seconds", "choice"]
-    ArgumentKind = Literal["text", "domain", "file"]
+    ArgumentKind = Literal["text", "domain", "file", "node"]
     Value = str | int | float | bool | tuple[str, ...] | None
 
 FOREVER = 1e9
@@ -138,22 +138,40 @@ class Command:
 
 
 class Group:
-    """Commands that share a first word: ``lab build``, ``lab run``."""
+    """Commands that share a first word: ``lab build``, ``lab run``.
 
-    __slots__ = ("commands", "help", "name", "text")
+    A group of many is named ``"module:NAME"``, a tuple there, and read when one of them is asked for.
+    """
+
+    __slots__ = ("_commands", "_where", "help", "name", "text")
 
     def __init__(
         self,
         name: str,
         help: str,  # noqa: A002
-        commands: tuple[Command, ...],
+        commands: tuple[Command, ...] | str,
         *,
         text: str = "",
     ) -> None:
         self.name = name
         self.help = help
         self.text = text
-        self.commands = {command.name.split()[-1]: command for command in commands}
+        self._where = commands
+        self._commands: dict[str, Command] = {}
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        """The commands by their last words."""
+        if not self._commands:
+            listed = self._where
+            if isinstance(listed, str):
+                import sys
+
+                module, _, name = listed.partition(":")
+                __import__(module)
+                listed = getattr(sys.modules[module], name)
+            self._commands = {command.name.split()[-1]: command for command in listed}
+        return self._commands
 
 
 class Parsed:

@@ -185,6 +185,16 @@ Input that is no terminal is sent to the domain as it comes; at its end the outp
         stoppable=True,
     ),
     Group(
+        "store",
+        "Look into XenStore, and repair it",
+        "xentool.cli.storetable:STORE",
+        text="""\
+Paths are absolute, or relative to the caller's own domain (/local/domain/0 for Domain-0), or with -d to
+another's; `.` is that domain's own node. Values are shown with escapes (`\\n`, `\\x1b`, `\\000`), as
+xenstore-read shows them. All but `audit` need a store and no hypervisor: $XENSTORED_PATH may name any
+daemon's socket.""",
+    ),
+    Group(
         "lab",
         "Run real Xen on this machine, under QEMU",
         (

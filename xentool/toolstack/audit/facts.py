@@ -1,0 +1,178 @@
+"""What an audit knows: a snapshot of the store, and the domains that there are.
+
+Source: docs/misc/xenstore-paths.pandoc; libxl_create.c and libxl_device.c for
+what libxl writes, and for whom.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Final
+
+    from xentool.store.snapshot import StoreNode
+
+DOMAINS: Final = "/local/domain"
+RECORDS: Final = "/libxl"
+VMS: Final = "/vm"
+DOM0: Final = 0
+
+
+class LiveDomain:
+    """A domain that the hypervisor has. `dying`: it is being taken away, its nodes may be gone already."""
+
+    __slots__ = ("domid", "dying", "uuid")
+
+    def __init__(self, domid: int, uuid: str, *, dying: bool = False) -> None:
+        self.domid = domid
+        self.uuid = uuid
+        self.dying = dying
+
+
+class Device:
+    """A device as the toolstack recorded it, in ``/libxl/DOMID/device/KIND/DEVID``.
+
+    `frontend` and `backend` are the recorded paths ("" where the record has none),
+    `backend_domid` is None where `backend` does not have the form of a backend of this device.
+    """
+
+    __slots__ = ("backend", "backend_domid", "devid", "domid", "frontend", "kind", "record")
+
+    def __init__(self, record: str, domid: int, kind: str, devid: str, frontend: str, backend: str) -> None:
+        self.record = record
+        self.domid = domid
+        self.kind = kind
+        self.devid = devid
+        self.frontend = frontend
+        self.backend = backend
+        parts = backend.split("/")
+        well_formed = (
+            len(parts) == 8
+            and parts[:3] == ["", "local", "domain"]
+            and parts[3].isdigit()
+            and parts[4] == "backend"
+            and parts[6:] == [str(domid), devid]
+        )
+        self.backend_domid = int(parts[3]) if well_formed else None
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.devid} of domain {self.domid}"
+
+    @property
+    def is_primary_console(self) -> bool:
+        """xenconsoled's: it has no frontend that connects, and its nodes are not the guest's (XSA-57)."""
+        return self.kind == "console" and self.devid == "0"
+
+
+class Facts:
+    """`nodes`: the store from its root on; `live`: the domains; `changing`: those that come or go."""
+
+    def __init__(
+        self, nodes: Mapping[str, StoreNode], live: Sequence[LiveDomain], changing: Sequence[int] = ()
+    ) -> None:
+        self.nodes = nodes
+        self.live = {domain.domid: domain for domain in live}
+        self.changing = frozenset(changing)
+        privileged = {DOM0}
+        xenstored = self.text("/tool/xenstored/domid")
+        if xenstored.isdigit():
+            privileged.add(int(xenstored))
+        self.privileged = frozenset(privileged)
+        self.devices = list(self._recorded())
+        self.by_frontend = {device.frontend: device for device in self.devices if device.frontend}
+        self.by_backend = {device.backend: device for device in self.devices if device.backend}
+
+    # -- the store -------------------------------------------------------------
+
+    def has(self, path: str) -> bool:
+        return path in self.nodes
+
+    def text(self, path: str) -> str:
+        """The value of a node as text; "" where it has none or is not there."""
+        node = self.nodes.get(path)
+        return "" if node is None or node.value is None else node.value.decode("utf-8", "backslashreplace")
+
+    def children(self, path: str) -> tuple[str, ...]:
+        node = self.nodes.get(path)
+        return () if node is None else node.children
+
+    def numbered(self, path: str) -> Iterator[int]:
+        """The children of `path` whose names are numbers: domids, mostly."""
+        return (int(name) for name in self.children(path) if is_number(name))
+
+    def owner(self, path: str) -> int | None:
+        node = self.nodes.get(path)
+        return None if node is None or not node.permissions else domid_of(node.permissions[0])
+
+    # -- domains -----------------------------------------------------------------
+
+    def is_gone(self, domid: int) -> bool:
+        """Whether nothing runs, starts or ends under that number."""
+        return domid not in self.live and domid not in self.changing and domid not in self.privileged
+
+    def settled(self) -> Iterator[LiveDomain]:
+        """The domains that were there all the time and are not being taken away."""
+        return (
+            domain for domain in self.live.values() if not domain.dying and domain.domid not in self.changing
+        )
+
+    def is_settled(self, domid: int) -> bool:
+        domain = self.live.get(domid)
+        return domain is not None and not domain.dying and domid not in self.changing
+
+    def target_of(self, domid: int) -> int | None:
+        """The domain for which `domid` runs the device model (a stub domain has its rights); mostly None."""
+        text = self.text(f"{DOMAINS}/{domid}/target")
+        return int(text) if is_number(text) else None
+
+    # -- devices -----------------------------------------------------------------
+
+    def _recorded(self) -> Iterator[Device]:
+        for domid in self.numbered(RECORDS):
+            top = f"{RECORDS}/{domid}/device"
+            for kind in self.children(top):
+                for devid in self.children(f"{top}/{kind}"):
+                    record = f"{top}/{kind}/{devid}"
+                    yield Device(
+                        record,
+                        domid,
+                        kind,
+                        devid,
+                        self.text(f"{record}/frontend"),
+                        self.text(f"{record}/backend"),
+                    )
+
+    def frontends(self) -> Iterator[tuple[int, str, str, str]]:
+        """Every frontend that there is: domid, kind, devid, path."""
+        for domid in self.numbered(DOMAINS):
+            top = f"{DOMAINS}/{domid}/device"
+            for kind in self.children(top):
+                for devid in self.children(f"{top}/{kind}"):
+                    if is_number(devid):  # device/suspend/event-channel is none
+                        yield domid, kind, devid, f"{top}/{kind}/{devid}"
+            if self.has(f"{DOMAINS}/{domid}/console/backend"):
+                yield domid, "console", "0", f"{DOMAINS}/{domid}/console"
+
+    def backends(self) -> Iterator[tuple[int, str, int, str, str]]:
+        """Every backend that there is: whose, kind, for whom, devid, path."""
+        for host in self.numbered(DOMAINS):
+            top = f"{DOMAINS}/{host}/backend"
+            for kind in self.children(top):
+                for domid in self.numbered(f"{top}/{kind}"):
+                    for devid in self.children(f"{top}/{kind}/{domid}"):
+                        yield host, kind, domid, devid, f"{top}/{kind}/{domid}/{devid}"
+
+
+def is_number(text: str) -> bool:
+    """Whether `text` is a domid or devid as toolstacks write it: decimal, without leading zeros."""
+    return text.isascii() and text.isdigit() and len(text) <= 10 and (text == "0" or text[0] != "0")
+
+
+def domid_of(permission: str) -> int:
+    return int(permission[1:])
+
+
+def above(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
