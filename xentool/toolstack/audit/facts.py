@@ -80,6 +80,7 @@ class Facts:
         if xenstored.isdigit():
             privileged.add(int(xenstored))
         self.privileged = frozenset(privileged)
+        self.ownerless_vms = frozenset(self._ownerless_vms())
         self.devices = list(self._recorded())
         self.by_frontend = {device.frontend: device for device in self.devices if device.frontend}
         self.by_backend = {device.backend: device for device in self.devices if device.backend}
@@ -126,6 +127,30 @@ class Facts:
         """The domain for which `domid` runs the device model (a stub domain has its rights); mostly None."""
         text = self.text(f"{DOMAINS}/{domid}/target")
         return int(text) if is_number(text) else None
+
+    def _ownerless_vms(self) -> Iterator[str]:
+        """What is below /vm and belongs to nobody. While domains come and go it is not clear whose it is."""
+        if self.changing:
+            return
+        known = {domain.uuid for domain in self.live.values()}
+        known |= {self.text(f"{DOMAINS}/{domid}/vm").rpartition("/")[2] for domid in self.live}
+        for uuid in self.children(VMS):
+            # A domain that was renamed or restored may have "UUID-1".
+            if uuid not in known and uuid[:36] not in known:
+                yield uuid
+
+    def is_left_over(self, path: str) -> bool:
+        """Whether `path` is in the tree of a domain that is gone."""
+        parts = path.split("/")
+        if path.startswith(f"{DOMAINS}/") and is_number(parts[3]):
+            if self.is_gone(int(parts[3])):
+                return True
+            folder = parts[4] if len(parts) > 5 else ""
+            at = 6 if folder == "backend" else 5 if folder in ("device-model", "libxl") else 0
+            return 0 < at < len(parts) and is_number(parts[at]) and self.is_gone(int(parts[at]))
+        if path.startswith(f"{RECORDS}/"):
+            return is_number(parts[2]) and self.is_gone(int(parts[2]))
+        return path.startswith(f"{VMS}/") and parts[2] in self.ownerless_vms
 
     # -- devices -----------------------------------------------------------------
 

@@ -36,20 +36,9 @@ def gone_domains(facts: Facts) -> Iterator[Finding]:
                 path = f"{DOMAINS}/{host}/{folder}/{domid}"
                 if facts.is_gone(domid) and not facts.is_gone(host):
                     yield Finding(path, f"domain {domid} is gone", f"xentool store rm -t {path}", {domid})
-    yield from _gone_vms(facts)
-
-
-def _gone_vms(facts: Facts) -> Iterator[Finding]:
-    """Trees below /vm that belong to nobody. While domains come and go it is not clear whose they are."""
-    if facts.changing:
-        return
-    known = {domain.uuid for domain in facts.live.values()}
-    known |= {facts.text(f"{DOMAINS}/{domid}/vm").rpartition("/")[2] for domid in facts.live}
-    for uuid in facts.children(VMS):
-        # xend's successors gave a domain that was migrated or renamed "UUID-1".
-        if uuid not in known and uuid[:36] not in known:
-            path = f"{VMS}/{uuid}"
-            yield Finding(path, "no domain has that uuid", f"xentool store rm {path}")
+    for uuid in sorted(facts.ownerless_vms):
+        path = f"{VMS}/{uuid}"
+        yield Finding(path, "no domain has that uuid", f"xentool store rm {path}")
 
 
 def lacking_nodes(facts: Facts) -> Iterator[Finding]:

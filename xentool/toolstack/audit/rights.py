@@ -188,10 +188,9 @@ def stale_permissions(facts: Facts) -> Iterator[Finding]:
         if not gone:
             continue
         reported[path] = gone | known
-        home = _parties(path)[0]
+        if facts.is_left_over(path):
+            continue  # with the whole tree: another rule says so
         for domid in sorted(gone - known):
-            if home is not None and facts.is_gone(home):
-                continue  # the whole tree is left over: another rule says so
             kept = [entry for entry in node.permissions if domid_of(entry) != domid]
             rights = kept if domid_of(node.permissions[0]) != domid else ["n0", *kept]
             yield Finding(
