@@ -134,6 +134,7 @@ def _set(server: Server, words: list[bytes], table: Table) -> str:
     value = leading_number(words[1])[0]
     if value < 1 or not server.quota.set(table, words[0].decode("ascii", "replace"), value):
         raise Refused("EINVAL")
+    server.wake_all()
     return "OK"
 
 

@@ -181,7 +181,7 @@ class Domains:
         total = domain.memory + size_bytes
         if domid:
             quota = domain.quota
-            if total >= quota.memory_soft or domain.reported:
+            if total >= quota.memory_soft or total >= quota.memory or domain.reported:
                 self._report_memory(domain, total)
             if checked and total >= quota.memory > 0:
                 return False
@@ -199,7 +199,7 @@ class Domains:
             if not domain.reported & _HARD_REPORTED:
                 self._log(
                     f"domain {domain.domid} exceeds its hard memory quota of {quota.memory:,} bytes:"
-                    " it is not served further"
+                    " what needs more is refused"
                 )
                 domain.reported |= _HARD_REPORTED
                 domain.reported_at = self._clock()
@@ -225,7 +225,11 @@ class Domains:
         domain.reported = _SOFT_REPORTED if over_soft else 0
 
     def over_memory(self, domain: Domain) -> bool:
-        return domain.memory >= domain.quota.memory > 0
+        """Whether a domain has used up its memory. It is not listened to then, until `charge` wakes it."""
+        if domain.memory >= domain.quota.memory > 0:
+            domain.reported |= _STALLED
+            return True
+        return False
 
     def note(self, domain: Domain, attribute: str, value: int) -> None:
         """Remember the most that a domain had of what the quota `attribute` limits."""

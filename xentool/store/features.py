@@ -92,4 +92,5 @@ def do_set_quota(connection: Connection, _view: View, payload: bytes) -> bytes:
     if attribute is None or value == _MOST:
         raise Refused("EINVAL")
     setattr(quota, attribute, value)
+    server.wake_all()
     return b"OK\0"

@@ -179,6 +179,12 @@ def _parse_permissions(texts: list[bytes]) -> Permissions:
     return tuple(permissions)
 
 
+def _check_owner(connection: Connection, node: Node, permissions: Permissions) -> None:
+    """Only dom0 gives a node to somebody else: it counts against its owner's quota (XSA-352)."""
+    if not connection.privileged and permissions[0].domid != node.owner:
+        raise Refused("EPERM")
+
+
 def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     server = connection.server
     path, *texts = _terminated(payload) or [b""]
@@ -205,8 +211,7 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
         return _OK
     path = absolute(connection, path)
     node = access.get_node(connection, view, path, WRITE | OWNER)
-    if not connection.privileged and permissions[0].domid != node.owner:
-        raise Refused("EPERM")
+    _check_owner(connection, node, permissions)
     view.count(node.owner, -1)
     view.count(permissions[0].domid, 1)
     try:

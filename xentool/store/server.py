@@ -92,6 +92,11 @@ class Server:
         if domain.connection is not None:
             self.waiting[domain.connection.serial] = domain.connection
 
+    def wake_all(self) -> None:
+        """Limits were changed: whoever they held up may go on."""
+        for domain in self.domains.all():
+            self.wake(domain)
+
     def _tick(self) -> int:
         return self.tree.next_generation()
 

@@ -169,17 +169,10 @@ class Transaction:
             if touched.generation != (ABSENT if now is None else now.generation):
                 raise Refused("EAGAIN")
         watches = self._connection.server.watches
-        live = self.domains.live
         for path, touched in self._touched.items():
             if not touched.changed:
                 continue
-            node = touched.node
-            if node is not None:
-                permissions = live(node.permissions, node.generation)
-                node = Node(node.value, permissions, node.children, self._tree.next_generation())
-                self._tree.store(path, node, checked=False)
-            elif touched.generation != ABSENT:
-                self._tree.drop(path)
+            self._carry_over(path, touched)
             if touched.fires:
                 watches.fire(self._connection.cause, path, None, exact=touched.exact, before=touched.before)
         for domid, change in self._counts.items():
@@ -187,6 +180,16 @@ class Transaction:
             if domain is not None:
                 domain.nodes += change
                 self.domains.note(domain, "nodes", domain.nodes)
+
+    def _carry_over(self, path: bytes, touched: Touched) -> None:
+        """Make a node in the tree what it is here. Must not fail: nothing undoes the others (XSA-421)."""
+        node = touched.node
+        if node is not None:
+            permissions = self.domains.live(node.permissions, node.generation)
+            node = Node(node.value, permissions, node.children, self._tree.next_generation())
+            self._tree.store(path, node, checked=False)
+        elif touched.generation != ABSENT:
+            self._tree.drop(path)
 
     def _check_counts(self) -> None:
         checked = self.created and not self._connection.privileged

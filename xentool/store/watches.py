@@ -84,6 +84,10 @@ class Watches:
             connection.domain.watches -= 1
             self._server.domains.charge(connection.domid, -len(watch.path) - len(watch.token), checked=False)
 
+    def count(self) -> int:
+        """How many watches there are."""
+        return sum(map(len, self._by_path.values()))
+
     def fire(
         self,
         cause: Cause | None,
