@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from xentool.cli.answer import flush_answer
 from xentool.cli.commands.store import asked, home_of, located
 from xentool.errors import HostError, TimedOutError
 from xentool.store.text import escaped, shown
@@ -68,8 +69,10 @@ def watch(
 ) -> int:
     store = context.store
     nodes = located(context, paths, domain)
-    for node in nodes:
+    watches = [
         asked(store, lambda node=node: store.watch(node, node))  # type: ignore[misc]
+        for node in dict.fromkeys(nodes)
+    ]
     seen = 0
     for path, token in _events(store, number, timeout):
         seen += 1
@@ -79,7 +82,9 @@ def watch(
             context.write(f'{{"path": {to_json(path)}, "watched": {to_json(token)}}}\n')
         else:
             context.write(shown(path) + "\n")
-        sys.stdout.flush()
+        flush_answer()
+    for each in watches:
+        each.unwatch()
     if number is not None and seen < number:
         raise TimedOutError(
             "watch",
