@@ -113,14 +113,15 @@ def test_the_whole_command_prints_the_same(path: str, store: StoreClient) -> Non
 @pytest.mark.parametrize(
     ("tool", "command", "words"),
     [
-        ("write", "write", [["/w", "1"], ["/w", r"a\tb\x41\101\\"], ["/w/x", "", "/w/y", "2"], ["-R", "/w", "\\t"]]),
+        ("write", "write", [["/w", "1"], ["/w", r"a\tb\x41\101\\"], ["/w/x", "", "/w/y", "2"]]),
+        ("write", "write", [["-R", "/w", r"\t"]]),
         ("rm", "rm", [["/t/a"], ["/t/none"], ["/none/none"], ["-t", "/t/c/d"], ["/t/a", "/none/x"]]),
         ("rm", "rm", [["-t", "/t/e"], ["-t", "/t/a", "/t/c/d", "/t/e"]]),
         ("exists", "exists", [["/t"], ["/none"], ["/t", "/none"]]),
         ("chmod", "chmod", [["/t", "n0", "r3"], ["-r", "/t", "b5"], ["-u", "/t/c/d", "r0"], ["/none", "n0"]]),
         ("chmod", "chmod", [["-r", "-u", "/t/c", "w1"]]),
         ("list", "ls", [["/t"], ["/none"], ["-p", "/t/c"]]),
-        # Of several of which one is missing xenstore-read prints some, ours none: either all is there or nothing.
+        # Of several of which a later one is missing xenstore-read prints the first, ours none.
         ("read", "read", [["/t/a"], ["/none"], ["/none", "/t/a"]]),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from xentool.cli.declare import Argument, Option
 
-PAGES = (("xentool", 1), ("xentool.cfg", 5))
+PAGES = (("xentool", 1), ("xentool-store", 1), ("xentool.cfg", 5))
 
 
 def manual_page(name: str = "xentool") -> str:
@@ -124,8 +124,12 @@ def _all_commands() -> str:
     leaves: list[Command] = []
     for declared in COMMANDS.values():
         leaves += declared.commands.values() if isinstance(declared, Group) else [declared]
+    return _described(leaves)
+
+
+def _described(commands: Iterable[Command]) -> str:
     parts = []
-    for command in leaves:
+    for command in commands:
         parts.append(f"## {synopsis(command).removeprefix('xentool ')}\n{command.help}.")
         if command.text:
             parts.append(command.text)
@@ -156,6 +160,19 @@ def _all_keys() -> str:
     return "\n\n".join(parts)
 
 
+def _store_commands() -> str:
+    """The `store` commands with their options."""
+    group = COMMANDS["store"]
+    return _described(group.commands.values() if isinstance(group, Group) else [])
+
+
+def _all_rules() -> str:
+    """What an audit of the store looks for."""
+    from xentool.toolstack.audit.rules import RULES
+
+    return "\n\n".join(f"`{rule.name}` ({rule.severity})\n:   {_sentence(rule.about)}" for rule in RULES)
+
+
 def _source(name: str, section: int) -> str:
     """The page's prose with the generated lists in their places."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -167,7 +184,13 @@ def _source(name: str, section: int) -> str:
                 text = file.read()
         except FileNotFoundError:
             continue
-        generated = {"commands": _all_commands, "globals": _all_globals, "keys": _all_keys}
+        generated = {
+            "commands": _all_commands,
+            "store": _store_commands,
+            "rules": _all_rules,
+            "globals": _all_globals,
+            "keys": _all_keys,
+        }
         for mark, make in generated.items():
             if f"{{{{{mark}}}}}" in text:
                 text = text.replace(f"{{{{{mark}}}}}", make())
