@@ -1,8 +1,9 @@
 """The client: what every command asks the store through.
 
-One `StoreClient` is one connection. It is for one thread, and for the process
-that opened it: a fork's child opens its own (requests of two would interleave,
-and each would take the other's replies; `StoreClient` refuses that).
+One `StoreClient` is one connection, for one thread at a time, and for the process
+that opened it: each thread, and a fork's child, opens its own. Requests of two
+would interleave, and each would take the other's replies; so whoever comes while
+another thread speaks is refused (EBUSY), and so is a child (EPIPE).
 
 Requests raise `StoreError` with the daemon's word for why, and say what was
 asked. A daemon that goes away is a `StoreGoneError`, one that does not answer a
@@ -23,12 +24,13 @@ Source: docs/misc/xenstore.txt.
 
 from __future__ import annotations
 
+import _thread
 import os
 
 from xentool.abi import xs_wire
 from xentool.errors import StoreError, StoreGoneError, TimedOutError
 from xentool.store import codec
-from xentool.store.operations import Operations, Transaction, describe
+from xentool.store.operations import Administration, Transaction, describe
 from xentool.store.transport import open_transport
 
 TYPE_CHECKING = False
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from xentool.store.batch import Batch
     from xentool.store.transport import Transport
     from xentool.store.watching import Watch, WatchEvent
-    from xentool.units import DomId, Mfn, Port
 
     T = TypeVar("T")
     Request = tuple[int, bytes]
@@ -51,7 +52,7 @@ REPLY_MAX_BYTES: Final = 1 << 20
 TRANSACTION_ATTEMPTS: Final = 100
 
 
-class StoreClient(Operations):
+class StoreClient(Administration):
     """A connection to the store. A context manager; `close` may be called twice.
 
     `path` is a socket or a device; by default XENSTORED_PATH, then the daemon's
@@ -60,12 +61,14 @@ class StoreClient(Operations):
     Raises:
         HostError: there is no store here, or not for this user.
         StoreGoneError: there is a socket, and nobody behind it.
+        TimedOutError: there is somebody, who takes no more connections.
     """
 
     __slots__ = (
         "_decoder",
         "_events",
         "_interrupted",
+        "_lock",
         "_path",
         "_pid",
         "_replies",
@@ -85,7 +88,8 @@ class StoreClient(Operations):
         transport: Transport | None = None,
     ) -> None:
         super().__init__(self, 0)
-        self._transport = transport or open_transport(path)
+        self._transport = transport or open_transport(path, timeout_seconds)
+        self._lock = _thread.allocate_lock()
         self._path = None if transport else self._transport.name
         self._interrupted = False
         self.incarnation = 0
@@ -136,9 +140,17 @@ class StoreClient(Operations):
         Raises:
             StoreGoneError: the daemon went away.
             TimedOutError: it stayed silent for the client's timeout.
-            StoreError: E2BIG, a request is too long. Nothing was sent then.
+            StoreError: E2BIG, a request is too long; EBUSY, another thread speaks. Nothing was sent then.
         """
-        if self._why_gone or self._pid != os.getpid():
+        if self._pid != os.getpid() or not self._lock.acquire(False):
+            self._refuse(requests)
+        try:
+            return self._exchange(tx_id, requests)
+        finally:
+            self._lock.release()
+
+    def _exchange(self, tx_id: int, requests: list[Request]) -> list[codec.Message]:
+        if self._why_gone:
             self._reopen(tx_id, requests)
         first = self._req_id + 1
         frames = [
@@ -237,9 +249,9 @@ class StoreClient(Operations):
         The daemon has aborted the old connection's transactions and forgotten
         its watches, so these stay lost. Everything else lost is refused.
         """
-        if self._pid != os.getpid() or not self._interrupted or tx_id or self._path is None:
+        if not self._interrupted or tx_id or self._path is None:
             self._refuse(requests)
-        self._transport = open_transport(self._path)
+        self._transport = open_transport(self._path, self.timeout)
         self._decoder = codec.Decoder(REPLY_MAX_BYTES)
         self._replies = []
         self._events = []
@@ -253,6 +265,13 @@ class StoreClient(Operations):
                 *describe(*requests[0], len(requests)),
                 "EPIPE",
                 "this connection belongs to the process that opened it",
+            )
+        if not self._why_gone:
+            raise StoreError(
+                *describe(*requests[0], len(requests)),
+                "EBUSY",
+                "another thread is using this connection",
+                hint="a StoreClient is for one thread at a time: give each its own",
             )
         raise StoreGoneError(*describe(*requests[0], len(requests)), "EPIPE", self._why_gone)
 
@@ -305,15 +324,16 @@ class StoreClient(Operations):
 
     # -- watches ------------------------------------------------------------
 
-    def watch(self, path: str, token: str = "") -> Watch:
-        """Watch `path` and all below it; `token` is chosen if none is given.
+    def watch(self, path: str, token: str = "", *, depth: int | None = None) -> Watch:
+        """Watch `path` and `depth` levels below it (None: all); `token` is chosen if none is given.
 
-        The first event comes at once, as the protocol has it.
+        The first event comes at once, as the protocol has it. Daemons before Xen 4.22
+        refuse a `depth` (EINVAL; GET_FEATURE says whether there is one).
         """
         from xentool.store.watching import Watch
 
         self._tokens += 1
-        return Watch(self, path, token or f"xentool-{self._tokens}")
+        return Watch(self, path, token or f"xentool-{self._tokens}", depth)
 
     def has_events(self) -> bool:
         """Whether watch events wait to be taken, without asking the transport."""
@@ -327,9 +347,18 @@ class StoreClient(Operations):
         """
         from time import monotonic
 
-        if self._why_gone or self._pid != os.getpid():
+        if self._why_gone or self._pid != os.getpid() or not self._lock.acquire(False):
             self._refuse([(xs_wire.XS_WATCH_EVENT, b"")])
-        end = None if timeout_seconds is None else monotonic() + timeout_seconds
+        try:
+            return self._await_event(
+                None if timeout_seconds is None else monotonic() + timeout_seconds, token
+            )
+        finally:
+            self._lock.release()
+
+    def _await_event(self, end: float | None, token: str | None) -> WatchEvent | None:
+        from time import monotonic
+
         looked_at = 0
         while True:
             for at in range(looked_at, len(self._events)):
@@ -348,40 +377,7 @@ class StoreClient(Operations):
         """Drop what is still queued for a watch that ended."""
         self._events = [event for event in self._events if event.token != token]
 
-    # -- domains and the daemon ----------------------------------------------
-
-    def introduce(self, domid: DomId, gfn: Mfn, port: Port) -> None:
-        """Tell the daemon to serve a domain over its ring: frame `gfn`, event channel `port`."""
-        self._ask(xs_wire.XS_INTRODUCE, codec.strings(b"%d" % domid, b"%d" % gfn, b"%d" % port))
-
-    def release(self, domid: DomId) -> None:
-        """Tell the daemon to let go of a domain."""
-        self._ask(xs_wire.XS_RELEASE, b"%d\0" % domid)
-
-    def resume(self, domid: DomId) -> None:
-        """Tell the daemon that a domain that was shut down runs again."""
-        self._ask(xs_wire.XS_RESUME, b"%d\0" % domid)
-
-    def set_target(self, domid: DomId, target: DomId) -> None:
-        """Give `domid` (a device model's domain) the rights of `target`."""
-        self._ask(xs_wire.XS_SET_TARGET, codec.strings(b"%d" % domid, b"%d" % target))
-
-    def is_introduced(self, domid: DomId) -> bool:
-        """Whether the daemon serves that domain."""
-        return self._ask(xs_wire.XS_IS_DOMAIN_INTRODUCED, b"%d\0" % domid)[:1] == b"T"
-
-    def domain_path(self, domid: DomId) -> str:
-        """Where a domain's relative paths begin: ``/local/domain/3``."""
-        return self._ask(xs_wire.XS_GET_DOMAIN_PATH, b"%d\0" % domid).rstrip(b"\0").decode("ascii")
-
     def reset_watches(self) -> None:
         """End all watches and transactions of this connection."""
         self._ask(xs_wire.XS_RESET_WATCHES, b"\0")
         self._events.clear()
-
-    def control(self, *words: str) -> str:
-        """What the daemon says to a control command, ``control("quota", "3")``."""
-        reply = self._ask(
-            xs_wire.XS_CONTROL, codec.strings(*[word.encode("utf-8", "surrogateescape") for word in words])
-        )
-        return reply.rstrip(b"\0").decode("utf-8", "backslashreplace")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from xentool.store.batch import Batch
     from xentool.store.client import StoreClient
+    from xentool.units import DomId, Mfn, Port
 
 _LISTING_ATTEMPTS: Final = 32
 
@@ -236,6 +237,43 @@ class Operations:
             else:
                 raise failure(*request, reply[3])
         return listings
+
+
+class Administration(Operations):
+    """What dom0 asks of the daemon about domains, and about itself."""
+
+    __slots__ = ()
+
+    def introduce(self, domid: DomId, gfn: Mfn, port: Port) -> None:
+        """Tell the daemon to serve a domain over its ring: frame `gfn`, event channel `port`."""
+        self._ask(xs_wire.XS_INTRODUCE, codec.strings(b"%d" % domid, b"%d" % gfn, b"%d" % port))
+
+    def release(self, domid: DomId) -> None:
+        """Tell the daemon to let go of a domain."""
+        self._ask(xs_wire.XS_RELEASE, b"%d\0" % domid)
+
+    def resume(self, domid: DomId) -> None:
+        """Tell the daemon that a domain that was shut down runs again."""
+        self._ask(xs_wire.XS_RESUME, b"%d\0" % domid)
+
+    def set_target(self, domid: DomId, target: DomId) -> None:
+        """Give `domid` (a device model's domain) the rights of `target`."""
+        self._ask(xs_wire.XS_SET_TARGET, codec.strings(b"%d" % domid, b"%d" % target))
+
+    def is_introduced(self, domid: DomId) -> bool:
+        """Whether the daemon serves that domain."""
+        return self._ask(xs_wire.XS_IS_DOMAIN_INTRODUCED, b"%d\0" % domid)[:1] == b"T"
+
+    def domain_path(self, domid: DomId) -> str:
+        """Where a domain's relative paths begin: ``/local/domain/3``."""
+        return self._ask(xs_wire.XS_GET_DOMAIN_PATH, b"%d\0" % domid).rstrip(b"\0").decode("ascii")
+
+    def control(self, *words: str) -> str:
+        """What the daemon says to a control command, ``control("quota", "3")``."""
+        reply = self._ask(
+            xs_wire.XS_CONTROL, codec.strings(*[word.encode("utf-8", "surrogateescape") for word in words])
+        )
+        return reply.rstrip(b"\0").decode("utf-8", "backslashreplace")
 
 
 class Transaction(Operations):

@@ -14,8 +14,9 @@ for where the daemon is looked for.
 from __future__ import annotations
 
 import os
+from struct import Struct
 
-from xentool.errors import HostError, StoreGoneError
+from xentool.errors import HostError, StoreGoneError, TimedOutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 SOCKET_PATHS: Final = ("/run/xenstored/socket", "/var/run/xenstored/socket")
 DEVICE_PATHS: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
 
+CONNECT_TIMEOUT_SECONDS: Final = 30.0
+_TIMEVAL = Struct("=qq")
 _MSG_DONTWAIT = 0x40
 _MSG_NOSIGNAL = 0x4000
 _RECEIVE_BYTES = 65536
@@ -80,17 +83,23 @@ class SocketTransport:
     """A daemon's Unix socket.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there; BlockingIOError, nobody has taken the connection
+            within `timeout_seconds` (a daemon that is stopped has a queue that fills).
     """
 
     __slots__ = ("_descriptor", "_socket", "name")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> None:
         import _socket
 
         self.name = path
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
+            # What bounds connect(2) on a Unix socket, see unix(7) and socket(7); a struct timeval.
+            microseconds = max(1, int(timeout_seconds * 1_000_000))
+            self._socket.setsockopt(
+                _socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _TIMEVAL.pack(*divmod(microseconds, 1_000_000))
+            )
             self._socket.connect(path)
         except OSError:
             self._socket.close()
@@ -177,12 +186,13 @@ class DeviceTransport:
             self._descriptor = -1
 
 
-def open_transport(path: str | None = None) -> Transport:
+def open_transport(path: str | None = None, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> Transport:
     """The way to the store: `path` (a socket or device), else XENSTORED_PATH, else where daemons are.
 
     Raises:
         HostError: there is no way to a store on this machine, or not for this user.
         StoreGoneError: there is a socket, and nobody behind it.
+        TimedOutError: there is somebody, who takes no more connections.
     """
     path = path or os.environ.get("XENSTORED_PATH")
     places = (path,) if path else (*SOCKET_PATHS, *DEVICE_PATHS)
@@ -191,7 +201,7 @@ def open_transport(path: str | None = None) -> Transport:
         try:
             mode = os.stat(place).st_mode
             if mode & 0o170000 == 0o140000:
-                return SocketTransport(place)
+                return SocketTransport(place, timeout_seconds)
             return DeviceTransport(place)
         except FileNotFoundError:
             continue
@@ -204,6 +214,13 @@ def open_transport(path: str | None = None) -> Transport:
         except ConnectionRefusedError as exc:
             refused = refused or exc
             refused.filename = refused.filename or place
+        except BlockingIOError as exc:
+            raise TimedOutError(
+                "open XenStore",
+                place,
+                f"the daemon took no connection within {timeout_seconds:g} s",
+                hint="is the daemon stopped, or the host overloaded?",
+            ) from exc
         except OSError as exc:
             raise HostError("open XenStore", place, exc.strerror or str(exc)) from exc
     if refused is not None:

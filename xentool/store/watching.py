@@ -47,12 +47,13 @@ class Watch:
 
     __slots__ = ("_client", "_incarnation", "_raw", "_set", "path", "token")
 
-    def __init__(self, client: StoreClient, path: str, token: str) -> None:
+    def __init__(self, client: StoreClient, path: str, token: str, depth: int | None = None) -> None:
         self._client = client
         self.path = path
         self.token = token
         self._raw = codec.strings(check_watch_path("watch", path), token.encode("utf-8", "surrogateescape"))
-        reply = client.exchange(0, [(xs_wire.XS_WATCH, self._raw)])[0]
+        limit = b"" if depth is None else b"%d\0" % depth
+        reply = client.exchange(0, [(xs_wire.XS_WATCH, self._raw + limit)])[0]
         if reply[0] != xs_wire.XS_WATCH:
             raise failure(xs_wire.XS_WATCH, self._raw, reply[3])
         self._incarnation = client.incarnation
