@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -150,36 +149,41 @@ def test_watch_prints_the_same(path: str, store: StoreClient) -> None:
     assert ours(path, "watch", "-n", "2", "/t", "/w") == run(path, "xenstore-watch", "-n", "2", "/t", "/w")
 
 
-def test_a_terminal_is_filled_as_xenstore_ls_fills_it(path: str, store: StoreClient, tmp_path: Path) -> None:
+def on_terminal(path: str, columns: int, *command: str) -> bytes:
+    """What a command writes to a terminal that is so wide."""
     import fcntl
     import pty
     import struct
     import termios
 
+    ours_end, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with subprocess.Popen(
+        command, stdout=theirs, env={**os.environ, "XENSTORED_PATH": path, "PYTHONPATH": ROOT}
+    ) as process:
+        os.close(theirs)
+        found = b""
+        try:
+            while data := os.read(ours_end, 4096):
+                found += data
+        except OSError:
+            pass  # the other end is closed
+        process.wait(60)
+    os.close(ours_end)
+    return found
+
+
+@pytest.mark.parametrize("columns", [0, 1, 12, 40, 100])
+def test_a_terminal_is_filled_as_xenstore_ls_fills_it(path: str, store: StoreClient, columns: int) -> None:
     store.write("/t/a", "x" * 200)
-    store.write("/t/a/b", "short")
-
-    def on_terminal(*command: str) -> bytes:
-        ours_end, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        with subprocess.Popen(
-            command, stdout=theirs, env={**os.environ, "XENSTORED_PATH": path, "PYTHONPATH": ROOT}
-        ) as process:
-            os.close(theirs)
-            found = b""
-            try:
-                while data := os.read(ours_end, 4096):
-                    found += data
-            except OSError:
-                pass  # the other end is closed
-            process.wait(60)
-        os.close(ours_end)
-        return found
-
+    store.write("/t/a/name/of/some/depth", "short")
     for options in ([], ["-p"]):
-        text = on_terminal("xenstore-ls", *options, "/t")
-        assert b"x..." in text.replace(b"\\", b"")
-        assert on_terminal(sys.executable, "-m", "xentool", "store", "tree", *options, "/t") == text
+        text = on_terminal(path, columns, "xenstore-ls", *options, "/t")
+        assert (b"\\..." in text) is (columns > 1)
+        assert (
+            on_terminal(path, columns, sys.executable, "-m", "xentool", "store", "tree", *options, "/t")
+            == text
+        )
 
 
 def test_reading_a_value_imports_little(path: str, store: StoreClient) -> None:

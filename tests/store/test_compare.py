@@ -11,7 +11,7 @@ from xentool.store.local import LocalTransport
 from xentool.store.server import Server
 from xentool.store.snapshot import StoreNode, read_tree
 
-PATHS = st.lists(st.sampled_from("abc"), max_size=3).map("/".join)
+PATHS = st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3).map("/".join)
 NODES = st.builds(
     StoreNode,
     st.sampled_from([b"", b"1", b"\xff"]),

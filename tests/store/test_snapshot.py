@@ -92,9 +92,10 @@ def test_what_changes_while_it_is_read_is_read_again(server: Server, client: Sto
     transport = Interposed(server.connect())
     transport.steps = []
     reader = StoreClient(transport=transport)
-    for first in range(len(changes)):
-        # Before each request of the reader's one thing happens, the last of them after its first pass.
-        transport.steps = [lambda: None, *changes[first:]]
+    # The reader asks 3 times for each node: what happens does so before it has come to a node, or after.
+    for delay in range(24):
+        fill(client)
+        transport.steps = [*[lambda: None] * delay, *changes]
         snapshot = settled_tree(reader, "/t")
         transport.steps = []
         assert snapshot.consistent

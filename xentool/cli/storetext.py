@@ -48,8 +48,9 @@ def tree_text(
 
     Source: tools/xenstore/xenstore_client.c (do_ls).
     """
-    limit = _UNBOUNDED if flat or whole else width
-    column = 0 if flat else min(_PERMISSIONS_COLUMN, limit)
+    # A terminal that does not know its size has no columns: nothing is cut then, and nothing is aligned.
+    limit = _UNBOUNDED if flat or whole or width < 0 else width
+    column = 0 if flat or width < 0 else min(_PERMISSIONS_COLUMN, limit)
     root_depth = 0 if snapshot.path == "/" else snapshot.path.count("/") + (snapshot.path[:1] != "/")
     for path, node in snapshot.nodes.items():
         if path == snapshot.path:
