@@ -48,7 +48,11 @@ class Cause:
 
 
 class Outgoing:
-    """A message that waits to be taken. `event` is a watch event's payload, else empty."""
+    """A message that waits to be taken, and is accounted for when it was: an event, or a reply to a guest.
+
+    `event` is a watch event's payload, else empty. Replies to dom0, which has no
+    limits, wait as the bare frames that they are.
+    """
 
     __slots__ = ("cause", "deadline", "event", "frame")
 
@@ -110,7 +114,7 @@ class Connection:
         self._decoder = Decoder()
         self._inbox: deque[Message] = deque()
         self._message: Message = (0, 0, 0, b"")
-        self._out: deque[Outgoing] = deque()
+        self._out: deque[Outgoing | bytes] = deque()
         self._sent = 0
         self._queued_bytes = 0
         self._waiting_events: dict[bytes, int] = {}
@@ -121,20 +125,23 @@ class Connection:
         """Bytes that the client sent. What is complete is carried out, as far as its limits allow."""
         if self.closed or self.failed:
             return
-        self._inbox.extend(self._decoder.feed(data))
-        self.run()
+        messages = self._decoder.feed(data)
+        if self.domain is not None:
+            self._inbox.extend(messages)
+            self.run()
+            return
+        handle = self.server.handle_message
+        for message in messages:
+            self._message = message
+            handle(self, message)
+        if self._decoder.broken:
+            self.ignore(self._decoder.broken)
 
     def run(self) -> None:
-        """Carry out what waits, as far as the client's limits allow."""
+        """Carry out what waits, as far as the client's limits allow. Dom0's requests never wait."""
         if self.domain is not None:
             self._run_guest(self.domain)
-        else:
-            inbox = self._inbox
-            handle = self.server.handle_message
-            while inbox:
-                self._message = message = inbox.popleft()
-                handle(self, message)
-        if self._decoder.broken and not self._inbox and not self.failed:
+        if self._decoder.broken and not self._inbox:
             self.ignore(self._decoder.broken)
 
     def _run_guest(self, domain: Domain) -> None:
@@ -193,8 +200,10 @@ class Connection:
         if length > PAYLOAD_MAX:
             self.refuse("E2BIG")
             return
-        if self.domain is None:
-            self._queue(Outgoing(_pack(kind, req_id, tx_id, length) + payload, None, b"", 0.0))
+        frame = _pack(kind, req_id, tx_id, length) + payload
+        domain = self.domain
+        if domain is None:
+            self._queue(frame, length + _HEADER_BYTES)
             return
         charged = self.server.domains.charge(
             self.domid, length + _HEADER_BYTES, checked=length > _SMALL_REPLY_BYTES
@@ -202,9 +211,9 @@ class Connection:
         if not charged:
             self.refuse("ENOMEM")
             return
-        self.domain.outstanding += 1
-        self.server.domains.note(self.domain, "outstanding", self.domain.outstanding)
-        self._queue(Outgoing(_pack(kind, req_id, tx_id, length) + payload, self.cause, b"", 0.0))
+        domain.outstanding += 1
+        self.server.domains.note(domain, "outstanding", domain.outstanding)
+        self._queue(Outgoing(frame, self.cause, b"", 0.0), length + _HEADER_BYTES)
 
     def refuse(self, word: str) -> None:
         """Answer it with an error."""
@@ -224,14 +233,18 @@ class Connection:
         if cause is not None:
             cause.events += 1
         self._waiting_events[payload] = self._waiting_events.get(payload, 0) + 1
-        deadline = 0.0 if self.privileged else self.server.clock() + self.server.quota.event_seconds
-        self._queue(Outgoing(_pack(XS_WATCH_EVENT, 0, 0, len(payload)) + payload, cause, payload, deadline))
+        deadline = 0.0
+        if self.domain is not None:
+            deadline = self.server.clock() + self.server.quota.event_seconds
+            self.server.expect_expiry(self, deadline)
+        frame = _pack(XS_WATCH_EVENT, 0, 0, len(payload)) + payload
+        self._queue(Outgoing(frame, cause, payload, deadline), len(frame))
 
-    def _queue(self, outgoing: Outgoing) -> None:
-        first = not self._out
-        self._out.append(outgoing)
-        self._queued_bytes += len(outgoing.frame)
-        if first and self.on_output is not None:
+    def _queue(self, outgoing: Outgoing | bytes, size: int) -> None:
+        out = self._out
+        out.append(outgoing)
+        self._queued_bytes += size
+        if len(out) == 1 and self.on_output is not None:
             self.on_output(self)
 
     @property
@@ -244,26 +257,30 @@ class Connection:
         out = self._out
         parts: list[bytes] = []
         while out and limit_bytes > 0:
-            frame = out[0].frame
-            part = (
-                frame[self._sent : self._sent + limit_bytes]
-                if self._sent or len(frame) > limit_bytes
-                else frame
-            )
-            parts.append(part)
-            limit_bytes -= len(part)
-            if self._sent + len(part) < len(frame):
+            outgoing = out[0]
+            frame = outgoing if isinstance(outgoing, bytes) else outgoing.frame
+            size = len(frame)
+            if self._sent or size > limit_bytes:
+                part = frame[self._sent : self._sent + limit_bytes]
+                parts.append(part)
                 self._sent += len(part)
-                break
-            self._sent = 0
-            self._account(out.popleft())
+                if self._sent < size:
+                    break
+                limit_bytes -= len(part)
+                self._sent = 0
+            else:
+                parts.append(frame)
+                limit_bytes -= size
+            out.popleft()
+            self._queued_bytes -= size
+            if not isinstance(outgoing, bytes):
+                self._account(outgoing)
         if self._inbox and parts:
             self.run()
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _account(self, outgoing: Outgoing) -> None:
         """A message has left the queue: sent, or dropped."""
-        self._queued_bytes -= len(outgoing.frame)
         if outgoing.event:
             left = self._waiting_events[outgoing.event] - 1
             if left:
@@ -286,20 +303,25 @@ class Connection:
 
     def expire_events(self, now: float) -> float:
         """Drop events that have waited too long; when the next one will have (0: none waits)."""
-        if self.privileged:
-            return 0.0
-        kept: deque[Outgoing] = deque()
+        kept: deque[Outgoing | bytes] = deque()
         following = 0.0
         for at, outgoing in enumerate(self._out):
             begun = at == 0 and self._sent
-            if outgoing.event and outgoing.deadline <= now and not begun:
-                self._account(outgoing)
-                continue
-            if outgoing.event and not begun:
+            if isinstance(outgoing, Outgoing) and outgoing.event and not begun:
+                if outgoing.deadline <= now:
+                    self._drop(outgoing)
+                    continue
                 following = min(following or outgoing.deadline, outgoing.deadline)
             kept.append(outgoing)
         self._out = kept
         return following
+
+    def _drop(self, outgoing: Outgoing | bytes) -> None:
+        if isinstance(outgoing, bytes):
+            self._queued_bytes -= len(outgoing)
+        else:
+            self._queued_bytes -= len(outgoing.frame)
+            self._account(outgoing)
 
     # -- ends ----------------------------------------------------------------
 
@@ -320,7 +342,7 @@ class Connection:
         self._inbox.clear()
         self.server.waiting.pop(self.serial, None)
         while self._out:
-            self._account(self._out.popleft())
+            self._drop(self._out.popleft())
         self._sent = 0
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def check_tree(server: Server) -> list[str]:
 def memory_report(server: Server) -> list[str]:
     """What the store holds, a line for each thing: for CONTROL ``memreport``."""
     nodes = server.tree.nodes
-    held = sum(node.size_bytes() + len(path) for path, node in nodes.items())
+    held = sum(node.size_bytes + len(path) for path, node in nodes.items())
     connections = list(server.connections.values())
     watches = sum(len(connection.watches) for connection in connections)
     whole = (

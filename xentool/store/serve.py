@@ -26,22 +26,30 @@ if TYPE_CHECKING:
     from xentool.store.connection import Connection
     from xentool.store.server import Server
 
-_CHUNK_BYTES: Final = 65536
+_CHUNK_BYTES: Final = 16384
+"""Several of the largest frames; a larger buffer takes malloc a detour, for each request anew."""
+_EVENTS_AT_ONCE: Final = 64
 _BACKLOG_BYTES: Final = 1 << 20
 """A client that leaves more than this lying is not listened to until it has read some."""
 _ACCEPTS_AT_ONCE: Final = 16
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+_NO_SIGNAL: Final = socket.MSG_NOSIGNAL
 
 
 class _Peer:
     """A socket, its connection, and what could not be written yet."""
 
-    __slots__ = ("connection", "events", "socket", "unsent")
+    __slots__ = ("connection", "descriptor", "events", "receive", "send", "socket", "unsent")
 
     def __init__(self, sock: socket.socket, connection: Connection) -> None:
         self.socket = sock
+        self.descriptor = sock.fileno()
+        self.receive = sock.recv
+        self.send = sock.send
         self.connection = connection
         self.unsent = b""
-        self.events = select.EPOLLIN
+        self.events = _IN
 
 
 class SocketServer:
@@ -58,7 +66,8 @@ class SocketServer:
         self.path = path
         self.server = server
         self._peers: dict[int, _Peer] = {}
-        self._ready: dict[int, _Peer] = {}
+        self._peer_of: dict[Connection, _Peer] = {}
+        self._ready: list[Connection] = []
         self._stopped = False
         self._listener = _listen(path, mode)
         self._identity = _identity(path)
@@ -86,7 +95,8 @@ class SocketServer:
         guests' rings calls this after it.
         """
         self._flush()
-        for descriptor, events in self._epoll.poll(0 if self.server.waiting else timeout_seconds):
+        server = self.server
+        for descriptor, events in self._epoll.poll(0 if server.waiting else timeout_seconds, _EVENTS_AT_ONCE):
             peer = self._peers.get(descriptor)
             if peer is not None:
                 self._serve(peer, events)
@@ -94,9 +104,11 @@ class SocketServer:
                 self._accept()
             elif descriptor == self._wake_read:
                 os.read(self._wake_read, 64)
-        if self.server.waiting:
-            self.server.take_turns()
-        self._flush()
+            if self._ready:
+                self._flush()
+        if server.waiting:
+            server.take_turns()
+            self._flush()
 
     def run(self) -> None:
         """Serve until `stop`."""
@@ -139,67 +151,72 @@ class SocketServer:
             sock.setblocking(False)
             connection = self.server.connect()
             peer = _Peer(sock, connection)
-            descriptor = sock.fileno()
-            self._peers[descriptor] = peer
-            connection.on_output = lambda _connection, peer=peer, descriptor=descriptor: (
-                self._ready.__setitem__(descriptor, peer)
-            )
-            self._epoll.register(descriptor, select.EPOLLIN)
+            self._peers[peer.descriptor] = peer
+            self._peer_of[connection] = peer
+            connection.on_output = self._ready.append
+            self._epoll.register(peer.descriptor, _IN)
 
     def _serve(self, peer: _Peer, events: int) -> None:
-        if events & select.EPOLLIN:
-            try:
-                data = peer.socket.recv(_CHUNK_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
+        if events & _OUT:
+            self._send(peer)
+        if not events & _IN:
+            if events & ~_OUT:  # EPOLLHUP, EPOLLERR
                 self._hang_up(peer)
-                return
-            peer.connection.feed(data)
-            if peer.connection.failed:
-                self.server.log(f"hang up: {peer.connection.failed}")
-                self._hang_up(peer)
-                return
-        elif events & (select.EPOLLHUP | select.EPOLLERR):
+            return
+        try:
+            data = peer.receive(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
             self._hang_up(peer)
             return
-        if events & select.EPOLLOUT:
-            self._ready[peer.socket.fileno()] = peer
+        connection = peer.connection
+        connection.feed(data)
+        if connection.failed:
+            self.server.log(f"hang up: {connection.failed}")
+            self._hang_up(peer)
 
     def _flush(self) -> None:
-        while self._ready:
-            ready, self._ready = self._ready, {}
-            for descriptor, peer in ready.items():
-                if self._peers.get(descriptor) is peer:
-                    self._send(peer)
+        """Send what waits. Sending may let others go on, so the list can grow meanwhile."""
+        ready = self._ready
+        for connection in ready:
+            peer = self._peer_of.get(connection)
+            if peer is not None:
+                self._send(peer)
+        ready.clear()
 
     def _send(self, peer: _Peer) -> None:
-        try:
-            while data := peer.unsent or peer.connection.take(_CHUNK_BYTES):
-                peer.unsent = data
-                sent = peer.socket.send(data, socket.MSG_NOSIGNAL)
+        connection = peer.connection
+        data = peer.unsent or connection.take(_CHUNK_BYTES)
+        while data:
+            try:
+                sent = peer.send(data, _NO_SIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._hang_up(peer)
+                return
+            if sent < len(data):
                 peer.unsent = data[sent:]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._hang_up(peer)
-            return
-        waiting = bool(peer.unsent)
-        listening = peer.connection.queued_bytes < _BACKLOG_BYTES
-        events = (select.EPOLLOUT if waiting else 0) | (select.EPOLLIN if listening else 0)
+                break
+            peer.unsent = b""
+            data = connection.take(_CHUNK_BYTES) if connection.queued_bytes else b""
+        events = _IN
+        if peer.unsent:
+            events = _OUT | _IN if connection.queued_bytes < _BACKLOG_BYTES else _OUT
         if events != peer.events:
             peer.events = events
-            self._epoll.modify(peer.socket.fileno(), events)
+            self._epoll.modify(peer.descriptor, events)
 
     def _hang_up(self, peer: _Peer) -> None:
-        descriptor = peer.socket.fileno()
-        self._peers.pop(descriptor, None)
-        self._ready.pop(descriptor, None)
+        if self._peers.pop(peer.descriptor, None) is None:
+            return
+        del self._peer_of[peer.connection]
         peer.connection.on_output = None
         peer.connection.close()
-        self._epoll.unregister(descriptor)
+        self._epoll.unregister(peer.descriptor)
         peer.socket.close()
 
 

@@ -77,6 +77,8 @@ class Server:
         self.trace = TraceLog(self)
         self.waiting: dict[int, Connection] = {}
         """Guests with more to be done than one turn allows, by serial: see `take_turns`."""
+        self._expiring: dict[int, Connection] = {}
+        self._next_expiry = 0.0
         self._serial = 0
         dom0 = self.domains.add(0)
         dom0.introduced = True
@@ -281,8 +283,19 @@ class Server:
 
         Returns the seconds until the next ones are due, None where there are none.
         """
+        if not self._expiring:
+            return None
         now = self.clock()
-        following = [
-            due for connection in list(self.connections.values()) if (due := connection.expire_events(now))
-        ]
-        return min(following) - now if following else None
+        if now >= self._next_expiry:
+            due = [(connection.expire_events(now), connection) for connection in self._expiring.values()]
+            self._expiring = {connection.serial: connection for at, connection in due if at}
+            if not self._expiring:
+                return None
+            self._next_expiry = min(at for at, _ in due if at)
+        return self._next_expiry - now
+
+    def expect_expiry(self, connection: Connection, deadline: float) -> None:
+        """An event for a guest was queued, to be dropped at `deadline`."""
+        if not self._expiring or deadline < self._next_expiry:
+            self._next_expiry = deadline
+        self._expiring[connection.serial] = connection

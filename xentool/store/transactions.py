@@ -137,7 +137,7 @@ class Transaction:
         return touched
 
     def _charge(self, path: bytes, touched: Touched, node: Node, *, checked: bool) -> bool:
-        size = node.size_bytes() + len(path) + self._label_bytes
+        size = node.size_bytes + len(path) + self._label_bytes
         if not self.domains.charge(self._connection.domid, size - touched.charged, checked=checked):
             return False
         touched.charged = size

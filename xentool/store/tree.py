@@ -34,25 +34,23 @@ _PERMISSION_BYTES: Final = 8
 
 
 class Node:
-    """A node as it was at `generation`. `children`: their names, each with a NUL, oldest first."""
+    """A node as it was at `generation`. `children`: their names, each with a NUL, oldest first.
 
-    __slots__ = ("children", "generation", "permissions", "value")
+    `size_bytes` is what the quotas for a node's size and for memory count.
+    """
+
+    __slots__ = ("children", "generation", "permissions", "size_bytes", "value")
 
     def __init__(self, value: bytes, permissions: Permissions, children: bytes, generation: int) -> None:
         self.value = value
         self.permissions = permissions
         self.children = children
         self.generation = generation
+        self.size_bytes = _RECORD_BYTES + _PERMISSION_BYTES * len(permissions) + len(value) + len(children)
 
     @property
     def owner(self) -> int:
         return self.permissions[0].domid
-
-    def size_bytes(self) -> int:
-        """What the quota for a node's size counts."""
-        return (
-            _RECORD_BYTES + _PERMISSION_BYTES * len(self.permissions) + len(self.value) + len(self.children)
-        )
 
     def names(self) -> list[bytes]:
         return self.children[:-1].split(b"\0") if self.children else []
@@ -66,7 +64,7 @@ class Node:
 
 def check_size(domains: Domains, domain: Domain, node: Node) -> None:
     """Refuse, with ENOSPC, a node that is too large for `domain` to write."""
-    size = node.size_bytes()
+    size = node.size_bytes
     quota = domain.quota
     if size >= quota.node_size and quota.refuses("node_size", size):
         raise Refused("ENOSPC")
@@ -120,13 +118,19 @@ class Tree:
     def store(self, path: bytes, node: Node, *, checked: bool) -> None:
         """Put a node that is made already, charging its owner and crediting the former one."""
         charge = self.domains.charge
+        owner = node.permissions[0].domid
+        size = node.size_bytes
         old = self.nodes.get(path)
-        length = len(path)
-        if old is not None:
-            charge(old.permissions[0].domid, -old.size_bytes() - length, checked=False)
-        if not charge(node.permissions[0].domid, node.size_bytes() + length, checked=checked):
-            if old is not None:
-                charge(old.permissions[0].domid, old.size_bytes() + length, checked=False)
+        if old is None:
+            size += len(path)
+        elif old.permissions[0].domid == owner:
+            size -= old.size_bytes
+        else:
+            size += len(path)
+            charge(old.permissions[0].domid, -old.size_bytes - len(path), checked=False)
+        if not charge(owner, size, checked=checked):
+            if old is not None and old.permissions[0].domid != owner:
+                charge(old.permissions[0].domid, old.size_bytes + len(path), checked=False)
             raise Refused("EIO")
         self.nodes[path] = node
 
@@ -134,7 +138,7 @@ class Tree:
         """Take the node at `path` away. Its children and its parent's list are the caller's business."""
         self.generation += 1
         node = self.nodes.pop(path)
-        self.domains.charge(node.permissions[0].domid, -node.size_bytes() - len(path), checked=False)
+        self.domains.charge(node.permissions[0].domid, -node.size_bytes - len(path), checked=False)
 
     def count(self, domid: int, change: int) -> None:
         """A domain owns more, or fewer, nodes.
