@@ -94,6 +94,7 @@ def test_what_changes_while_it_is_read_is_read_again(server: Server, client: Sto
     reader = StoreClient(transport=transport)
     # The reader asks 3 times for each node: what happens does so before it has come to a node, or after.
     for delay in range(24):
+        client.rm("/t")
         fill(client)
         transport.steps = [*[lambda: None] * delay, *changes]
         snapshot = settled_tree(reader, "/t")
