@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -96,10 +97,10 @@ def test_what_changes_while_it_is_read_is_read_again(server: Server, client: Sto
     transport.steps = []
     reader = StoreClient(transport=transport)
     # The reader asks 3 times for each node: what happens does so before it has come to a node, or after.
-    for delay in range(24):
+    for delay, gap in itertools.product(range(0, 24, 3), range(0, 24, 3)):
         client.rm("/t")
         fill(client)
-        transport.steps = [*[lambda: None] * delay, *changes]
+        transport.steps = [*[lambda: None] * delay, *changes[:-1], *[lambda: None] * gap, changes[-1]]
         snapshot = settled_tree(reader, "/t")
         transport.steps = []
         assert snapshot.consistent
