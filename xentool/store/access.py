@@ -81,31 +81,43 @@ def check_name(connection: Connection, path: bytes) -> None:
         server.domains.note(domain, "path_max", len(path) - domain_prefix_length(path))
 
 
-def get_node(connection: Connection, view: View, path: bytes, need: int) -> Node:
-    """The node at `path`, if `connection` may do with it what it needs.
+def find_node(connection: Connection, view: View, path: bytes, need: int) -> Node | None:
+    """The node at `path`, if `connection` may do with it what it needs; None where there is no such node.
 
     Raises:
-        Refused: EINVAL, no such name can be; ENOENT; EACCES, also instead of ENOENT where the client
-            may not know what is there.
+        Refused: EINVAL, no such name can be; EACCES, also where the client may not know what is there.
     """
     if path not in connection.server.tree.nodes:
         check_name(connection, path)
     node = view.read(path)
-    if node is not None:
-        if connection.privileged or rights(connection, node.permissions, node.generation) & need == need:
-            return node
-        word = "EACCES"
-    else:
-        word = "ENOENT"
+    if node is not None and (
+        connection.privileged or rights(connection, node.permissions, node.generation) & need == need
+    ):
+        return node
     above = path
-    while True:
+    parent = None
+    while parent is None and above != b"/":
         above = parent_of(above)
         parent = view.read(above)
-        if parent is not None or above == b"/":
-            break
-    if parent is None or not rights(connection, parent.permissions, parent.generation) & need:
-        word = "EACCES"
-    raise Refused(word)
+    if (
+        node is not None
+        or parent is None
+        or not rights(connection, parent.permissions, parent.generation) & need
+    ):
+        raise Refused("EACCES")
+    return None
+
+
+def get_node(connection: Connection, view: View, path: bytes, need: int) -> Node:
+    """As `find_node`, where the node has to be.
+
+    Raises:
+        Refused: EINVAL, EACCES; ENOENT, there is no such node.
+    """
+    node = find_node(connection, view, path, need)
+    if node is None:
+        raise Refused("ENOENT")
+    return node
 
 
 def create(connection: Connection, view: View, path: bytes, value: bytes) -> tuple[Node, Node]:
@@ -134,7 +146,12 @@ def create(connection: Connection, view: View, path: bytes, value: bytes) -> tup
             if connection.domain is not None and connection.domain.nodes >= connection.domain.quota.nodes > 0:
                 raise Refused("ENOSPC")
             contents = value if name is path else b""
-            made.append((name, _put(connection, view, name, contents, permissions, children)))
+            try:
+                node = view.put(connection, name, contents, permissions, children)
+            except Refused:
+                view.lose()
+                raise
+            made.append((name, node))
             view.count(owner, 1)
             children = leaf_of(name) + b"\0"
         changed = rewrite(connection, view, above, parent, children=parent.children + children)
@@ -162,29 +179,15 @@ def rewrite(
     Raises:
         Refused: a quota is reached; a transaction is lost then.
     """
-    return _put(
-        connection,
-        view,
-        path,
-        node.value if value is None else value,
-        view.domains.live(node.permissions, node.generation),
-        node.children if children is None else children,
-        checked=checked,
-    )
-
-
-def _put(
-    connection: Connection | None,
-    view: View,
-    path: bytes,
-    value: bytes,
-    permissions: Permissions,
-    children: bytes,
-    *,
-    checked: bool = True,
-) -> Node:
     try:
-        return view.put(connection, path, value, permissions, children, checked=checked)
+        return view.put(
+            connection,
+            path,
+            node.value if value is None else value,
+            view.domains.live(node.permissions, node.generation),
+            node.children if children is None else children,
+            checked=checked,
+        )
     except Refused:
         view.lose()
         raise

@@ -118,11 +118,12 @@ class Decoder:
                 self._rest = b""
                 return messages
             body = at + HEADER_SIZE
-            if end - body < length:
+            following = body + length
+            if following > end:
                 break
-            at = body + length
-            messages.append((kind, req_id, tx_id, data[body:at]))
-        self._rest = data[at:]
+            messages.append((kind, req_id, tx_id, data[body:following]))
+            at = following
+        self._rest = data[at:] if at < end else b""
         return messages
 
     @property

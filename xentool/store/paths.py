@@ -48,7 +48,7 @@ def check_path(action: str, path: str) -> bytes:
     raw = path.encode("utf-8", "surrogatepass")
     if (
         raw.translate(None, NAME_BYTES)
-        or b"//" in raw
+        or raw.find(b"//") >= 0
         or len(raw) > XENSTORE_REL_PATH_MAX
         or raw[-1:] in (b"/", b"")
     ):
@@ -87,7 +87,7 @@ def is_node_name(path: bytes, path_max: int = XENSTORE_REL_PATH_MAX) -> bool:
     return (
         path[:1] == b"/"
         and not path.translate(None, NAME_BYTES)
-        and b"//" not in path
+        and path.find(b"//") < 0
         and (path[-1:] != b"/" or path == b"/")
         and (len(path) <= path_max or len(path) <= path_max + domain_prefix_length(path))
     )

@@ -52,7 +52,10 @@ def _terminated(payload: bytes) -> list[bytes]:
 
 
 def _node_for(connection: Connection, view: View, payload: bytes, need: int) -> Node:
-    return access.get_node(connection, view, absolute(connection, _one_string(payload)), need)
+    path = _one_string(payload)
+    if path[:1] != b"/":
+        path = absolute(connection, path)
+    return access.get_node(connection, view, path, need)
 
 
 def _changed(
@@ -113,11 +116,8 @@ def do_write(connection: Connection, view: View, payload: bytes) -> bytes:
     path = absolute(connection, payload[:end])
     value = payload[end + 1 :]
     parent = None
-    try:
-        node = access.get_node(connection, view, path, WRITE)
-    except Refused as refusal:
-        if refusal.word != "ENOENT":
-            raise
+    node = access.find_node(connection, view, path, WRITE)
+    if node is None:
         node, parent = access.create(connection, view, path, value)
     else:
         node = access.rewrite(connection, view, path, node, value=value)
@@ -127,11 +127,7 @@ def do_write(connection: Connection, view: View, payload: bytes) -> bytes:
 
 def do_mkdir(connection: Connection, view: View, payload: bytes) -> bytes:
     path = absolute(connection, _one_string(payload))
-    try:
-        access.get_node(connection, view, path, WRITE)
-    except Refused as refusal:
-        if refusal.word != "ENOENT":
-            raise
+    if access.find_node(connection, view, path, WRITE) is None:
         node, parent = access.create(connection, view, path, b"")
         _changed(connection, view, path, node, parent)
     return _OK
@@ -139,11 +135,9 @@ def do_mkdir(connection: Connection, view: View, payload: bytes) -> bytes:
 
 def do_rm(connection: Connection, view: View, payload: bytes) -> bytes:
     path = absolute(connection, _one_string(payload))
-    try:
-        access.get_node(connection, view, path, WRITE)
-    except Refused as refusal:
-        if refusal.word != "ENOENT" or view.read(parent_of(path)) is None:
-            raise
+    if access.find_node(connection, view, path, WRITE) is None:
+        if view.read(parent_of(path)) is None:
+            raise Refused("ENOENT")
         return _OK
     if path == b"/":
         raise Refused("EINVAL")
