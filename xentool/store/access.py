@@ -205,19 +205,19 @@ def below(view: View, path: bytes) -> list[tuple[bytes, Node, Node | None]]:
     root = view.read(path)
     if root is None:
         raise Refused("ENOENT")
-    stack: list[tuple[bytes, Node, Node | None, bool]] = [(path, root, None, False)]
+    stack: list[tuple[bytes, Node | None, Node | None]] = [(path, None, None)]
     try:
         while stack:
-            name, node, parent, opened = stack.pop()
-            if opened or not node.children:
+            name, node, parent = stack.pop()
+            if node is not None:
                 order.append((name, node, parent))
                 continue
-            stack.append((name, node, parent, True))
-            for leaf in reversed(node.names()):
-                name_below = child_of(name, leaf)
-                child = view.read(name_below)
-                if child is not None:
-                    stack.append((name_below, child, node, False))
+            # Read in the order in which xenstored does: it is that of a transaction's events.
+            node = view.read(name)
+            if node is None:
+                continue
+            stack.append((name, node, parent))
+            stack += [(child_of(name, leaf), None, node) for leaf in reversed(node.names())]
     except Refused:
         raise Refused("EIO") from None
     return order
