@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.nodes import console_nodes, identity_nodes, image_nodes
 from xentool.store.client import StoreClient
 from xentool.store.local import LocalTransport
 from xentool.store.server import Server
-from xentool.store.snapshot import settled_tree
+from xentool.store.snapshot import StoreNode, settled_tree
 from xentool.toolstack.audit.facts import Facts, LiveDomain
 from xentool.toolstack.audit.findings import ERROR, NOTICE, WARNING, Finding
 from xentool.toolstack.audit.rules import RULES, check
@@ -310,3 +312,38 @@ def test_rules_can_be_left_out(store: StoreClient) -> None:
     store.write("/libxl/9", "")
     facts = Facts(settled_tree(store, "/").nodes, LIVE)
     assert check(facts, ignore=["gone-domain"]) == []
+
+
+WORDS = st.sampled_from(
+    ["local", "domain", "libxl", "vm", "tool", "device", "backend", "console", "vif", "0", "3", "9", "007", "-",
+     "state", "frontend", "xenstored", "domid", "target", "name", "tty", UUID[3], "99999999999"]
+)  # fmt: skip
+TREES = st.lists(
+    st.tuples(
+        st.lists(WORDS, min_size=1, max_size=7),
+        st.binary(max_size=8)
+        | st.sampled_from(
+            [b"3", b"4", BACK.encode(), FRONT.encode(), "\u00b2".encode(), b"/local/domain/x/y"]
+        ),
+        st.sampled_from([("n0",), ("n3",), ("b0", "r3"), ("n9", "w3"), ("r0", "b4", "n4"), None]),
+    ),
+    max_size=30,
+)
+
+
+@given(nodes=TREES)
+def test_no_tree_is_too_strange_and_nothing_of_it_reaches_a_terminal(
+    nodes: list[tuple[list[str], bytes, tuple[str, ...] | None]],
+) -> None:
+    tree = {"/": StoreNode(b"", ("n0",))}
+    for words, value, permissions in nodes:
+        for depth in range(1, len(words) + 1):
+            above, name = "/" + "/".join(words[: depth - 1]), words[depth - 1]
+            path = f"{above.rstrip('/')}/{name}"
+            if path not in tree:
+                tree[above].children += (name,)
+            tree[path] = StoreNode(value, permissions, tree[path].children if path in tree else ())
+    for finding in check(Facts(tree, LIVE)):
+        assert finding.what.isprintable()
+        assert finding.remedy.isprintable()
+        assert finding.path.isprintable()

@@ -50,7 +50,7 @@ class Device:
         well_formed = (
             len(parts) == 8
             and parts[:3] == ["", "local", "domain"]
-            and parts[3].isdigit()
+            and is_number(parts[3])
             and parts[4] == "backend"
             and parts[6:] == [str(domid), devid]
         )
@@ -77,7 +77,7 @@ class Facts:
         self.changing = frozenset(changing)
         privileged = {DOM0}
         xenstored = self.text("/tool/xenstored/domid")
-        if xenstored.isdigit():
+        if is_number(xenstored):
             privileged.add(int(xenstored))
         self.privileged = frozenset(privileged)
         self.ownerless_vms = frozenset(self._ownerless_vms())
