@@ -315,8 +315,8 @@ def test_rules_can_be_left_out(store: StoreClient) -> None:
 
 
 WORDS = st.sampled_from(
-    ["local", "domain", "libxl", "vm", "tool", "device", "backend", "console", "vif", "0", "3", "9", "007", "-",
-     "state", "frontend", "xenstored", "domid", "target", "name", "tty", UUID[3], "99999999999"]
+    ["local", "domain", "libxl", "vm", "tool", "device", "backend", "console", "vif", "0", "3", "9", "007",
+     "state", "frontend", "xenstored", "domid", "target", "name", "tty", "-", UUID[3], "99999999999"]
 )  # fmt: skip
 TREES = st.lists(
     st.tuples(
