@@ -193,6 +193,11 @@ SEEDS: list[tuple[str, str, str, Callable[[StoreClient], None]]] = [
     ("link", ERROR, f"{BACK}/frontend", writes(f"{BACK}/frontend", "/local/domain/4/device/vif/0")),
     ("link", ERROR, f"{BACK}/frontend-id", writes(f"{BACK}/frontend-id", "4")),
     ("link", ERROR, RECORD, writes(f"{RECORD}/backend", "/local/domain/0/backend/vif/4/0")),
+    *(
+        ("link", ERROR, RECORD, writes(f"{RECORD}/{end}", value))
+        for end in ("frontend", "backend")
+        for value in ("/local/domain/0/backend/\x1b[2J/3/0", "/x;reboot", "x", f"{FRONT}/", f"{FRONT};reboot")
+    ),
     ("link", ERROR, f"{HOME}/console/backend", writes(f"{HOME}/console/backend", "/tool")),
     ("console", ERROR, f"{HOME}/console/tty", writes(f"{HOME}/console/tty", "/etc/shadow")),
     ("console", ERROR, f"{HOME}/console/tty", writes(f"{HOME}/console/tty", "/dev/pts/../sda")),
@@ -244,6 +249,7 @@ def test_each_fault_is_found_where_it_is(
         assert finding.remedy
         assert finding.what.isprintable()
         assert finding.remedy.isprintable()
+        assert "reboot" not in finding.remedy, "what a guest may have written is nothing to type"
 
 
 def test_every_rule_has_a_fault_to_find() -> None:
@@ -314,6 +320,12 @@ def test_rules_can_be_left_out(store: StoreClient) -> None:
     assert check(facts, ignore=["gone-domain"]) == []
 
 
+STRANGE = [
+    b"/local/domain/0/backend/\x1b[2J/3/0",
+    b"/local/domain/3/device/vif/0;reboot",
+    b"/x\x1b[2J",
+    b"$(reboot)",
+]
 WORDS = st.sampled_from(
     ["local", "domain", "libxl", "vm", "tool", "device", "backend", "console", "vif", "0", "3", "9", "007",
      "state", "frontend", "xenstored", "domid", "target", "name", "tty", "-", UUID[3], "99999999999"]
@@ -323,7 +335,7 @@ TREES = st.lists(
         st.lists(WORDS, min_size=1, max_size=7),
         st.binary(max_size=8)
         | st.sampled_from(
-            [b"3", b"4", BACK.encode(), FRONT.encode(), "\u00b2".encode(), b"/local/domain/x/y"]
+            [b"3", b"4", BACK.encode(), FRONT.encode(), "\u00b2".encode(), b"/local/domain/x/y", *STRANGE]
         ),
         st.sampled_from([("n0",), ("n3",), ("b0", "r3"), ("n9", "w3"), ("r0", "b4", "n4"), None]),
     ),
@@ -346,4 +358,5 @@ def test_no_tree_is_too_strange_and_nothing_of_it_reaches_a_terminal(
     for finding in check(Facts(tree, LIVE)):
         assert finding.what.isprintable()
         assert finding.remedy.isprintable()
+        assert "reboot" not in finding.remedy
         assert finding.path.isprintable()

@@ -6,6 +6,8 @@ what libxl writes, and for whom.
 
 from __future__ import annotations
 
+from xentool.store.paths import is_node_name
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,28 +35,37 @@ class LiveDomain:
 class Device:
     """A device as the toolstack recorded it, in ``/libxl/DOMID/device/KIND/DEVID``.
 
-    `frontend` and `backend` are the recorded paths ("" where the record has none),
-    `backend_domid` is None where `backend` does not have the form of a backend of this device.
+    `frontend` and `backend` are the recorded paths, "" where the record has none (a device that QEMU alone
+    emulates) or one that cannot be this device's: `malformed` names those, as they are. `backend_domid` is
+    None where there is no backend.
     """
 
-    __slots__ = ("backend", "backend_domid", "devid", "domid", "frontend", "kind", "record")
+    __slots__ = ("backend", "backend_domid", "devid", "domid", "frontend", "kind", "malformed", "record")
 
     def __init__(self, record: str, domid: int, kind: str, devid: str, frontend: str, backend: str) -> None:
         self.record = record
         self.domid = domid
         self.kind = kind
         self.devid = devid
-        self.frontend = frontend
-        self.backend = backend
+        self.malformed: dict[str, str] = {}
         parts = backend.split("/")
-        well_formed = (
+        # A guest that got at the record could have written anything; only what fits is ever followed.
+        fits = (
             len(parts) == 8
-            and parts[:3] == ["", "local", "domain"]
+            and is_node_name(backend.encode())
+            and backend.startswith(f"{DOMAINS}/")
             and is_number(parts[3])
             and parts[4] == "backend"
             and parts[6:] == [str(domid), devid]
         )
-        self.backend_domid = int(parts[3]) if well_formed else None
+        if backend and not fits:
+            self.malformed["backend"] = backend
+        self.backend = backend if fits else ""
+        self.backend_domid = int(parts[3]) if fits else None
+        fits = frontend.startswith(f"{DOMAINS}/{domid}/") and is_node_name(frontend.encode())
+        if frontend and not fits:
+            self.malformed["frontend"] = frontend
+        self.frontend = frontend if fits else ""
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from xentool.store.text import escaped
 from xentool.toolstack.audit.facts import DOMAINS
-from xentool.toolstack.audit.findings import ERROR, NOTICE, WARNING, Finding
+from xentool.toolstack.audit.findings import NOTICE, WARNING, Finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,23 +33,22 @@ _UP: Final = (_CONNECTED, 7, 8)
 def wrong_links(facts: Facts) -> Iterator[Finding]:
     """Ends of devices that point elsewhere than the record says (XSA-175, XSA-178)."""
     for device in facts.devices:
-        if not device.frontend and not device.backend:
-            continue  # emulated by QEMU alone: there is only a record
         if not facts.is_settled(device.domid):
             continue
-        if device.backend_domid is None:
+        for end, value in device.malformed.items():
             yield Finding(
                 device.record,
-                f"its backend is '{_safe(device.backend)}': no place where one of {device.title} can be",
-                f"xentool destroy {device.domid}; or write the right path to {device.record}/backend",
+                f"its {end} is '{_safe(value)}': no place where that of {device.title} can be",
+                f"xentool destroy {device.domid}; or write the right path to {device.record}/{end}",
                 {device.domid},
             )
+        if device.backend_domid is None or not device.frontend:
             continue
-        for path, wanted, severity in (
-            (f"{device.frontend}/backend", device.backend, ERROR),
-            (f"{device.frontend}/backend-id", str(device.backend_domid), ERROR),
-            (f"{device.backend}/frontend", device.frontend, ERROR),
-            (f"{device.backend}/frontend-id", str(device.domid), ERROR),
+        for path, wanted in (
+            (f"{device.frontend}/backend", device.backend),
+            (f"{device.frontend}/backend-id", str(device.backend_domid)),
+            (f"{device.backend}/frontend", device.frontend),
+            (f"{device.backend}/frontend-id", str(device.domid)),
         ):
             found = facts.text(path)
             if facts.has(path) and found != wanted:
@@ -58,7 +57,6 @@ def wrong_links(facts: Facts) -> Iterator[Finding]:
                     f"it says '{_safe(found)}', the record of {device.title} '{wanted}'",
                     f"xentool store write {path} {wanted}; it may be the guest's doing",
                     {device.domid},
-                    severity,
                 )
 
 
