@@ -61,18 +61,21 @@ def create_domain(
         guest = build_guest(host, plan, domid, facts, ramdisk)
         resources.set_scheduling(host, config, domid)
         step("writing the store")
-        commit_nodes(
-            host.store,
-            image_nodes(domid, config, plan.uuid, facts.store_port, guest.store_mfn, f"{started:.2f}"),
-        )
-        host.store.introduce(domid, guest.store_mfn, facts.store_port)
-        step("connecting the console")
         with console.awaited(host, domid) as wait_for_console:
+            # All before xenconsoled hears of the domain: it would look at each node that comes later.
             commit_nodes(
-                host.store, console_nodes(domid, facts.console_domid, facts.console_port, guest.console_mfn)
+                host.store,
+                [
+                    *image_nodes(
+                        domid, config, plan.uuid, facts.store_port, guest.store_mfn, f"{started:.2f}"
+                    ),
+                    *console_nodes(domid, facts.console_domid, facts.console_port, guest.console_mfn),
+                ],
             )
+            host.store.introduce(domid, guest.store_mfn, facts.store_port)
+            step("connecting the console")
+            userdata.save(host, plan, domid)
             wait_for_console()
-        userdata.save(host, plan, domid)
         if paused:
             host.hypercalls.domain_info(domid)  # raises if somebody destroyed it meanwhile
         else:

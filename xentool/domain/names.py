@@ -11,17 +11,26 @@ from xentool.abi.xen import DOMID_FIRST_RESERVED
 from xentool.errors import NotFoundError
 from xentool.units import DomId
 
+MANY = 48
+"""Domains from which on the store is asked over several connections: to open them costs time, too."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xentool.domain.host import Host
-    from xentool.store.operations import Operations
+    from xentool.store.client import StoreClient
 
 
-def names_of(store: Operations, domids: Sequence[int]) -> dict[DomId, str]:
+def names_of(store: StoreClient, domids: Sequence[int]) -> dict[DomId, str]:
     """The names of those of `domids` that have one, read in one go."""
-    values = store.read_many([f"/local/domain/{domid}/name" for domid in domids])
+    paths = [f"/local/domain/{domid}/name" for domid in domids]
+    if len(paths) < MANY:
+        values = store.read_many(paths)
+    else:
+        from xentool.store.wide import read_widely
+
+        values = read_widely(store, paths)
     return {
         DomId(domid): value.decode("utf-8", "replace")
         for domid, value in zip(domids, values, strict=True)

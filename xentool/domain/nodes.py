@@ -165,10 +165,14 @@ def in_tree_order(nodes: Iterable[Node]) -> list[Node]:
 
 
 def write_nodes(store: Transaction, nodes: Iterable[Node]) -> None:
-    """Write `nodes` in their order, in one go."""
+    """Write `nodes`, which are not there yet, in their order, in one go."""
+    given: dict[str, tuple[str, ...] | None] = {}
     with store.batch() as batch:
         for node in nodes:
-            batch.write(node.path, node.value, node.permissions)
+            # A new node has its parent's permissions: to say them again is a request more for each node.
+            inherited = given.get(node.path[: node.path.rfind("/")])
+            given[node.path] = node.permissions or inherited
+            batch.write(node.path, node.value, None if node.permissions == inherited else node.permissions)
 
 
 def commit_nodes(store: StoreClient, nodes: Iterable[Node]) -> None:

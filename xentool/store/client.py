@@ -69,7 +69,6 @@ class StoreClient(Administration):
         "_events",
         "_interrupted",
         "_lock",
-        "_path",
         "_pid",
         "_replies",
         "_req_id",
@@ -77,6 +76,7 @@ class StoreClient(Administration):
         "_transport",
         "_why_gone",
         "incarnation",
+        "path",
         "timeout",
     )
 
@@ -90,7 +90,8 @@ class StoreClient(Administration):
         super().__init__(self, 0)
         self._transport = transport or open_transport(path, timeout_seconds)
         self._lock = _thread.allocate_lock()
-        self._path = None if transport else self._transport.name
+        # What another connection to the same daemon is opened with, where that can be done.
+        self.path = None if transport else self._transport.name
         self._interrupted = False
         self.incarnation = 0
         self.timeout = timeout_seconds
@@ -249,9 +250,9 @@ class StoreClient(Administration):
         The daemon has aborted the old connection's transactions and forgotten
         its watches, so these stay lost. Everything else lost is refused.
         """
-        if not self._interrupted or tx_id or self._path is None:
+        if not self._interrupted or tx_id or self.path is None:
             self._refuse(requests)
-        self._transport = open_transport(self._path, self.timeout)
+        self._transport = open_transport(self.path, self.timeout)
         self._decoder = codec.Decoder(REPLY_MAX_BYTES)
         self._replies = []
         self._events = []
