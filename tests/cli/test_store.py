@@ -249,6 +249,7 @@ def test_transaction(xen: Run, store: StoreClient, tmp_path: Path) -> None:
     (tmp_path / "script").write_bytes(b"rm /local/domain/3/data/x\nread /none\n")
     outcome = xen("transaction", str(tmp_path / "script"))
     assert outcome.code == 1
+    assert "xentool: line 2; nothing was changed\n" in outcome.err
     assert store.exists("/local/domain/3/data/x")
     outcome = xen("transaction", typed=b"expect /local/domain/3/name mail\nrm /local\n")
     assert outcome.code == 1
@@ -273,6 +274,7 @@ def test_export_and_import(xen: Run, store: StoreClient, tmp_path: Path) -> None
     assert xen("export", "/local/domain/3", "-o", file).code == 0
     assert os.stat(file).st_mode & 0o777 == 0o600
     assert json.loads(Path(file).read_text()) == answer(xen("export", "/local/domain/3"))
+    assert json.loads(xen("export", "name").out)["path"] == "/local/domain/0/name"
     assert xen("diff", "/local/domain/3", file).code == 0
     store.write("/local/domain/3/name", "other")
     store.set_perms("/local/domain/3/data", ["n0"])

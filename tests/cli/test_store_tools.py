@@ -220,3 +220,27 @@ def test_reading_a_value_imports_little(path: str, store: StoreClient) -> None:
     assert "xentool.cli.commands.store" in imported
     assert not heavy & imported
     assert len(imported) < 40
+
+
+def test_tab_completes_paths(path: str, store: StoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    import click
+    from click.shell_completion import BashComplete
+
+    from xentool.cli.clickapp import application
+
+    for name in ("/t/abc", "/t/abd", "/t/x"):
+        store.write(name, "")
+    monkeypatch.setenv("XENSTORED_PATH", path)
+    monkeypatch.delenv("XENTOOL_BACKEND", raising=False)
+
+    def completed(*words: str) -> list[str]:
+        found = BashComplete(application(), {}, "xentool", "X").get_completions(list(words[:-1]), words[-1])
+        assert {item.type for item in found} <= {"plain"}, "the shells' scripts know no other kind of word"
+        return [item.value for item in found]
+
+    assert completed("store", "read", "/t/ab") == ["/t/abc", "/t/abd"]
+    assert completed("store", "chmod", "/t/x") == ["/t/x"]
+    assert completed("store", "ls", "/") == ["/t"]
+    assert completed("store", "read", "/none/x") == []
+    assert completed("store", "w") == ["write", "watch"]
+    assert isinstance(application(), click.Group)

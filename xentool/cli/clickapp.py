@@ -55,7 +55,7 @@ class _TableType(_ParamType):
         if self.declared.kind == "file":
             return [item(incomplete, type="file")]
         if self.declared.kind == "node":
-            return [item(path, type="node") for path in _node_paths(ctx, incomplete)]
+            return [item(path) for path in _node_paths(ctx, incomplete)]
         if self.declared.kind == "domain":
             return [item(name) for name in _domain_names(ctx) if name.startswith(incomplete)]
         return []

@@ -27,7 +27,10 @@ def explained(client: StoreClient, error: StoreError) -> XentoolError:
     if isinstance(error, StoreGoneError) or not path:
         return error
     if error.errno_name == "ENOENT":
-        return NotFoundError(error.action, path, "there is no such node", hint=_nearest(client, path))
+        found = NotFoundError(error.action, path, "there is no such node", hint=_nearest(client, path))
+        for note in getattr(error, "__notes__", ()):
+            found.add_note(note)
+        return found
     if not error.hint:
         error.hint = (
             _rights(client, path) if error.errno_name == "EACCES" else _HINTS.get(error.errno_name, "")

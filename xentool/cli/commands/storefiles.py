@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from xentool.cli.commands.store import asked, failing_above_one, located
+from xentool.cli.commands.store import asked, failing_above_one, home_of, located
 from xentool.errors import HostError, UsageError
 
 TYPE_CHECKING = False
@@ -26,6 +26,8 @@ def export(context: Context, *, path: str, output: str | None, domain: str | Non
     from xentool.store.dump import dumped
 
     (node,) = located(context, [path], domain)
+    if not node.startswith("/"):
+        node = f"{home_of(context.store, None)}/{node}"  # in the file it must not depend on who reads it
     snapshot = _settled(context, node)
     text = to_json(asked(context.store, lambda: dumped(snapshot))) + "\n"
     if output is None or output == "-":
