@@ -1,0 +1,88 @@
+"""Where C xenstored and our server answer differently, and why. Everything else has to be the same.
+
+An entry says exactly what it looks like; whatever looks otherwise is a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.store.replay.players import Outcome
+from tests.store.replay.steps import Request, Step
+from xentool.abi import xs_wire as xs
+
+Reply = tuple[int, int, bytes]
+
+
+class Case(NamedTuple):
+    """One request with both answers."""
+
+    xen: str
+    step: Step
+    request: Request
+    theirs: Reply
+    ours: Reply
+
+
+class Difference(NamedTuple):
+    """`matches` says whether a case is this difference. If it `taints`, what the request's transaction sees
+    differs from then on: its further answers count for nothing, but for that it may not be committed."""
+
+    name: str
+    reason: str
+    matches: Callable[[Case], bool]
+    taints: bool = False
+    releases: tuple[str, ...] = ("4.17", "4.20")
+    rare: bool = False
+    """A long replay may well go without."""
+
+
+def _error(reply: Reply) -> str:
+    return reply[2][:-1].decode("ascii", "replace") if reply[0] == xs.XS_ERROR else ""
+
+
+def _is_failed_rm(case: Case) -> bool:
+    request = case.request
+    if request.kind != xs.XS_RM or request.slot <= 0 or _error(case.theirs) != "EIO":
+        return False
+    return case.ours[0] == xs.XS_RM or _error(case.ours) == "EIO"
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "RM that fails half-way",
+        "In a transaction C xenstored removes node by node, children first, until it fails with EIO: over "
+        "the number of nodes that a transaction may look at, or where others changed a node's children. Ours "
+        "looks at them all first, and removes them or none; changed children it finds at the end. Such a "
+        "transaction is never committed.",
+        _is_failed_rm,
+        taints=True,
+    ),
+)
+
+_NUMBER = re.compile(rb"^ *([a-z-]+) *: +(\d+)", re.MULTILINE)
+_COUNTS = (b"nodes", b"watches", b"transactions", b"outstanding")
+
+
+def comparable(request: Request, reply: Reply, *, memory: bool) -> Reply:
+    """The reply without what may differ for no reason: a node's generation, the form of a domain's account,
+    and its memory unless that is asked for (what a transaction costs depends on its generation's digits)."""
+    kind, tx_id, payload = reply
+    if kind == xs.XS_DIRECTORY_PART:
+        return kind, tx_id, payload.partition(b"\0")[2]
+    if kind == xs.XS_CONTROL and payload.startswith(b"Domain "):
+        counts = dict(_NUMBER.findall(payload))
+        # Dom0's is nobody's business: it has no limit, and ours does not count its watches.
+        names = (*_COUNTS, b"memory") if memory and not payload.startswith(b"Domain 0:") else _COUNTS
+        return kind, tx_id, repr([(name, int(counts[name])) for name in names]).encode()
+    return reply
+
+
+def events_of(step: Step, outcome: Outcome) -> dict[str, list[bytes]]:
+    """The events of each connection. Of several requests in one go the same event may be told once or more
+    often: that depends on whether the first was sent when the second came."""
+    if len(step.requests) < 2:
+        return outcome.events
+    return {name: list(dict.fromkeys(events)) for name, events in outcome.events.items()}
