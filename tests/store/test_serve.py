@@ -140,6 +140,27 @@ def test_a_client_that_never_reads_does_not_grow_the_server(running: SocketServe
             assert good.read("/a") == b"x" * 4000
 
 
+def test_a_client_that_reads_late_gets_every_reply_in_order(running: SocketServer) -> None:
+    with StoreClient(running.path) as good:
+        good.write("/a", b"x" * 4000)
+    count = 2000  # eight million bytes of replies: far beyond what sockets hold, and the server's backlog
+    with connected(running) as late:
+        request = b"".join(codec.encode(xs_wire.XS_READ, at, 0, b"/a\0") for at in range(count))
+        sender = threading.Thread(target=late.sendall, args=(request,))
+        sender.start()
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            if any(connection.queued_bytes for connection in list(running.server.connections.values())):
+                break  # the server could not send all
+        decoder = codec.Decoder()
+        replies: list[codec.Message] = []
+        while len(replies) < count:
+            replies += decoder.feed(late.recv(1 << 16))
+        sender.join(10)
+        assert [reply[1] for reply in replies] == list(range(count))
+        assert {reply[3] for reply in replies} == {b"x" * 4000}
+
+
 def test_a_client_that_goes_takes_its_watches_and_transactions_along(running: SocketServer) -> None:
     with connected(running) as sock:
         sock.sendall(codec.encode(xs_wire.XS_WATCH, 1, 0, b"/\0t\0"))

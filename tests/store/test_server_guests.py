@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.world import Clock, Host, refusal
+from tests.store.world import Clock, Host, World, refusal
 from xentool.abi import xs_wire
 from xentool.errors import StoreError
 from xentool.store import codec
@@ -316,3 +316,18 @@ class TestHostileBytes:
                     answers = decoder.feed(connection.take(1 << 20))
                     assert sum(answer[0] != xs_wire.XS_WATCH_EVENT for answer in answers) == 1
                     assert decoder.partial_bytes == 0
+
+
+def test_an_event_that_comes_later_may_expire_earlier() -> None:
+    world = World()
+    world.dom0.set_perms("/", ["r0"])
+    guests = [world.server.connect(5), world.server.connect(6)]
+    for guest, seconds in zip(guests, (20.0, 5.0), strict=True):
+        guest.feed(codec.encode(xs_wire.XS_WATCH, 1, 0, b"/only/%d\0t\0" % guest.domid))
+        guest.take(4096)
+        world.server.quota.event_seconds = seconds
+        world.dom0.write(f"/only/{guest.domid}", "1")
+    assert world.server.handle_time() == pytest.approx(5.0)
+    world.clock.now += 5
+    assert world.server.handle_time() == pytest.approx(15.0)
+    assert [bool(guest.queued_bytes) for guest in guests] == [True, False]
