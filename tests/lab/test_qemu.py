@@ -30,6 +30,13 @@ def test_xen_boots_with_dom0s_kernel_as_a_module() -> None:
     assert (options(arguments, "-m"), options(arguments, "-smp")) == (["2048"], ["1"])
 
 
+def test_dom0_is_told_which_store_daemon_to_start() -> None:
+    (modules,) = options(line(machine=Machine(xenstored="oxenstored")), "-initrd")
+    assert modules.split(",")[0].endswith(" XENSTORED=oxenstored")
+    (modules,) = options(line(), "-initrd")
+    assert modules.split(",")[0].endswith(" XENSTORED=xenstored")
+
+
 def test_the_cpu_has_no_feature_that_breaks_xen_under_tcg() -> None:
     assert options(line(), "-cpu") == ["max,-smap,-rdtscp"]
 

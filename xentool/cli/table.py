@@ -51,6 +51,14 @@ _LAB_OPTIONS = (
     ),
     Option("cpus", ("--cpus",), "the machine's CPUs (default: 2)", "integer", metavar="NUMBER"),
     Option(
+        "xenstored",
+        ("--xenstored",),
+        "the store daemon: the one in C (default), or oxenstored, in OCaml",
+        "choice",
+        metavar="DAEMON",
+        choices=("xenstored", "oxenstored"),
+    ),
+    Option(
         "keep_log",
         ("--keep-log",),
         "write the serial console, Xen's and Linux's, to FILE",

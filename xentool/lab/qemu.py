@@ -43,11 +43,13 @@ class Share(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """The size of the machine that Xen boots on."""
+    """The size of the machine that Xen boots on, and what dom0 starts as its store daemon."""
 
     memory_mib: int = 4096
     dom0_memory_mib: int = 1536
     cpus: int = 2
+    xenstored: str = "xenstored"
+    """The program in Xen's folder: "xenstored" is the one in C, "oxenstored" the one in OCaml."""
 
 
 DEFAULT_MACHINE: Final = Machine()
@@ -60,7 +62,9 @@ def command_line(
     dom0_mib = machine.dom0_memory_mib
     # No "noreboot": a Xen or a dom0 that crashes reboots, and -no-reboot makes that QEMU's end.
     xen = f"dom0_mem={dom0_mib}M,max:{dom0_mib}M com1=115200,8n1 console=com1 loglvl=info"
-    modules = f"{_escaped(image.path('vmlinuz'))} {_DOM0_COMMAND_LINE},{_escaped(image.path('initrd'))}"
+    # What the kernel does not know it puts into the environment of dom0's init.
+    kernel = f"{_escaped(image.path('vmlinuz'))} {_DOM0_COMMAND_LINE} XENSTORED={machine.xenstored}"
+    modules = f"{kernel},{_escaped(image.path('initrd'))}"
     arguments = [
         QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", _CPU,

@@ -6,13 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from xentool.lab.qemu import Machine
+from xentool.lab.qemu import DEFAULT_MACHINE
 from xentool.lab.recipe import DEFAULT_XEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xentool.cli.context import Context
+    from xentool.lab.qemu import Machine
 
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
@@ -38,6 +39,7 @@ def run(
     memory: int | None,
     dom0_memory: int | None,
     cpus: int | None,
+    xenstored: str | None,
     keep_log: str | None,
 ) -> int:
     from xentool.lab.run import run as run_in_lab
@@ -48,7 +50,7 @@ def run(
         xen=xen or DEFAULT_XEN,
         timeout_seconds=DEFAULT_TIMEOUT_SECONDS if timeout is None else timeout,
         out=out or "",
-        machine=_machine(memory, dom0_memory, cpus),
+        machine=_machine(memory, dom0_memory, cpus, xenstored),
         log=keep_log or "",
         progress=_progress(context),
         stdout=_write_stdout if streamed else None,
@@ -72,6 +74,7 @@ def shell(
     memory: int | None,
     dom0_memory: int | None,
     cpus: int | None,
+    xenstored: str | None,
     keep_log: str | None,
 ) -> int:
     from xentool.lab.run import shell as shell_in_lab
@@ -79,15 +82,20 @@ def shell(
     return shell_in_lab(
         xen or DEFAULT_XEN,
         out=out or "",
-        machine=_machine(memory, dom0_memory, cpus),
+        machine=_machine(memory, dom0_memory, cpus, xenstored),
         log=keep_log or "",
         progress=_progress(context),
     )
 
 
-def _machine(memory: int | None, dom0_memory: int | None, cpus: int | None) -> Machine:
-    sizes = {"memory_mib": memory, "dom0_memory_mib": dom0_memory, "cpus": cpus}
-    return Machine(**{name: size for name, size in sizes.items() if size})
+def _machine(memory: int | None, dom0_memory: int | None, cpus: int | None, xenstored: str | None) -> Machine:
+    usual = DEFAULT_MACHINE
+    return usual._replace(
+        memory_mib=memory or usual.memory_mib,
+        dom0_memory_mib=dom0_memory or usual.dom0_memory_mib,
+        cpus=cpus or usual.cpus,
+        xenstored=xenstored or usual.xenstored,
+    )
 
 
 def _progress(context: Context) -> Callable[[str], None]:

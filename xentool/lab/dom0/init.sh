@@ -28,7 +28,7 @@ ip link set lo up
 
 # By their own paths: Debian's wrappers in /usr/sbin find the running Xen's folder with a chain of shell scripts.
 xen=$(echo /usr/lib/xen-4.*)
-"$xen/bin/xenstored" --pid-file /run/xenstored.pid || fail "xenstored does not start"
+"$xen/bin/${XENSTORED:=xenstored}" --pid-file /run/xenstored.pid || fail "$XENSTORED does not start"
 "$xen/bin/xen-init-dom0" >/dev/null || fail "xen-init-dom0 failed"
 "$xen/bin/xenconsoled" --log=all --pid-file=/run/xenconsoled.pid || fail "xenconsoled does not start"
 
