@@ -291,7 +291,8 @@ class Generator:
         pick = self.random
         if pick.random() < 0.8:
             who = "s0"
-        pair = pick.choice(self.profile.domids), pick.choice((*self.profile.domids, 77))
+        # None who was introduced by mistake: nothing would keep it here until its target goes.
+        pair = pick.choice(self._introduced or [77]), pick.choice((*self._introduced, 77))
         if who[0] == "s":
             self._targets.add(pair[1])
         yield Step(who, (Request(xs.XS_SET_TARGET, b"%d\0%d\0" % pair),))

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,15 @@ SHIM = Path(__file__).parents[2] / "support" / "xenshim" / "shim.c"
 
 
 class RingWire:
-    """A guest's end of its ring."""
+    """A guest's end of its ring. `others` makes all guests take what is for them: what one guest's requests
+    cause counts against it until then."""
 
-    def __init__(self, page: memoryview, kick: int, notified: int) -> None:
+    def __init__(self, page: memoryview, kick: int, notified: int, others: Callable[[], None]) -> None:
         self._page = page
         self._kick = kick
         self._notified = notified
+        self._others = others
+        self._pending: list[Message] = []
         self._decoder = Decoder()
         self.seen = 0
         self._left = b""
@@ -56,17 +60,22 @@ class RingWire:
         os.write(self._kick, b"g")
 
     def look(self) -> list[Message]:
+        self.take()
+        messages, self._pending = self._pending, []
+        return messages
+
+    def take(self) -> None:
+        """Take what is in the ring, for the next look."""
         size = xs.XENSTORE_RING_SIZE
-        found: list[Message] = []
         while True:
             consumed, produced = struct.unpack_from("<II", self._page, xs.RING_RSP_CONS_OFFSET)
             waiting = (produced - consumed) & 0xFFFFFFFF
             if not waiting:
-                return found
+                return
             start = xs.RING_RSP_OFFSET + consumed % size
             part = bytes(self._page[start : start + min(waiting, xs.RING_RSP_OFFSET + size - start)])
             struct.pack_into("<I", self._page, xs.RING_RSP_CONS_OFFSET, (consumed + len(part)) & 0xFFFFFFFF)
-            found += self._decoder.feed(part)
+            self._pending += self._decoder.feed(part)
             self.seen += len(part)
             if waiting == size:
                 os.write(self._kick, b"g")
@@ -78,7 +87,9 @@ class RingWire:
                 self._push()
             if not select.select([self._notified], [], [], 0.02)[0]:
                 if time.monotonic() > end:
-                    raise AssertionError("the daemon does not answer a guest")
+                    indexes = struct.unpack_from("<7I", self._page, xs.RING_REQ_CONS_OFFSET)
+                    raise AssertionError(f"the daemon does not answer a guest; its ring's fields: {indexes}")
+                self._others()
                 # A daemon that slows the guest down sleeps by a clock that runs too fast: wake it.
                 os.write(self._kick, b"g")
             try:
@@ -155,7 +166,12 @@ class XenstoredPlayer(SocketPlayer):
 
     def connect_guest(self, domid: int) -> Wire:
         page = memoryview(self._rings)[domid * 4096 : (domid + 1) * 4096]
-        return RingWire(page, self._kick, self._notified)
+        return RingWire(page, self._kick, self._notified, self._take_all)
+
+    def _take_all(self) -> None:
+        for wire in self.wires.values():
+            if isinstance(wire, RingWire):
+                wire.take()
 
     def is_alive(self, domid: int) -> bool:
         return bool(self._domains[domid]) and not self._domains[domid] & DYING
