@@ -200,7 +200,7 @@ command says so.""",
             Option(
                 "split",
                 ("--split",),
-                "at most so many changes in a transaction (default: 16384)",
+                "at most so many changes in a transaction (default: 4096)",
                 "integer",
                 metavar="NUMBER",
             ),
