@@ -304,6 +304,18 @@ def test_an_import_too_large_for_one_transaction_says_so(
     outcome = xen("import", "--split", "4", file)
     assert outcome.err == "xentool: 11 changes are too many for one transaction: they are made in 3\n"
     assert xen("diff", "/t", file).code == 0
+    store.write("/t/3", "other")
+    outcome = xen("import", "--split", "4", file, "--json")  # a large file, of which little differs
+    assert (answer(outcome)["transactions"], outcome.err) == (1, "")  # type: ignore[index]
+    store.rm("/t")
+    store.write("/t/0", "")
+    for at in range(10):
+        store.write(f"/t/more/{at}", "")
+    outcome = xen("import", "--split", "11", "--delete", file, "--json")
+    assert (answer(outcome)["transactions"], outcome.err) == (1, "")  # type: ignore[index]
+    outcome = xen("import", "--split", "9", "--dry-run", file, "--json")
+    assert answer(outcome)["transactions"] == 0  # type: ignore[index]
+    assert xen("diff", "/t", file).code == 0
     assert xen("import", "--split", "0", file).code == 2
 
 

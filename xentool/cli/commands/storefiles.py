@@ -90,30 +90,32 @@ def import_(
     def whole(transaction: Transaction) -> list[Difference] | None:
         """Everything in this transaction; None where that would be too much for one."""
         changes = _towards(transaction, root, dump.nodes, delete=delete, permissions=permissions)
-        if context.dry_run or len(changes) > limit:
+        if len(changes) > limit:
             transaction.abort()
-            return changes if context.dry_run else None
+            return None
         with transaction.batch() as batch:
             apply_changes(batch, root, changes, permissions=permissions)
         return changes
 
-    changes = asked(store, lambda: store.run_transaction(whole))
-    parts = 1
-    if changes is None:
-        changes = asked(
-            store, lambda: _towards(store, root, dump.nodes, delete=delete, permissions=permissions)
-        )
-        parts = -(-len(changes) // limit)
+    if not context.dry_run and len(dump.nodes) <= limit:
+        changes = asked(store, lambda: store.run_transaction(whole))
+        if changes is not None:
+            return _imported(context, root, changes, 1 if changes else 0)
+    changes = asked(store, lambda: _towards(store, root, dump.nodes, delete=delete, permissions=permissions))
+    if context.dry_run:
+        return _imported(context, root, changes, 0)
+    parts = -(-len(changes) // limit)
+    if parts > 1:
         context.note(f"{len(changes):,} changes are too many for one transaction: they are made in {parts:,}")
-        for at in range(0, len(changes), limit):
-            part = changes[at : at + limit]
+    for at in range(0, len(changes), limit):
+        part = changes[at : at + limit]
 
-            def some(transaction: Transaction, part: Sequence[Difference] = part) -> None:
-                with transaction.batch() as batch:
-                    apply_changes(batch, root, part, permissions=permissions)
+        def some(transaction: Transaction, part: Sequence[Difference] = part) -> None:
+            with transaction.batch() as batch:
+                apply_changes(batch, root, part, permissions=permissions)
 
-            asked(store, lambda some=some: store.run_transaction(some))  # type: ignore[misc]
-    return _imported(context, root, changes, parts if changes and not context.dry_run else 0)
+        asked(store, lambda some=some: store.run_transaction(some))  # type: ignore[misc]
+    return _imported(context, root, changes, parts)
 
 
 def _imported(context: Context, root: str, changes: Sequence[Difference], parts: int) -> int:
