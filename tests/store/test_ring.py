@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import mmap
+import os
 import struct
+import subprocess
+import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -100,3 +105,42 @@ def test_a_guest_that_does_not_read_is_not_served_further() -> None:
     assert domain is not None
     assert domain.outstanding <= guest.server.quota.outstanding + 40
     assert guest.connection.queued_bytes < 4096
+
+
+_LOOKER = """\
+import mmap, sys, time
+page = memoryview(mmap.mmap(int(sys.argv[1]), 4096)).cast("I")
+index, looks, torn = int(sys.argv[2]) // 4, 0, 0
+print("ready", flush=True)
+while page[index + 1] == 0:  # the daemon's other index says when to stop
+    for _ in range(200):
+        looks += 1
+        torn += page[index] != 0x01010101
+print(looks, torn)
+"""
+
+
+def test_the_guest_never_sees_an_index_half_written() -> None:
+    with os.fdopen(os.memfd_create("ring"), "r+b") as file:
+        file.truncate(4096)
+        page = mmap.mmap(file.fileno(), 4096)
+        ring = GuestRing(memoryview(page), Server().connect(5))
+        offset = xs_wire.RING_REQ_CONS_OFFSET
+        ring._set(offset, 0x01010101)
+        looker = subprocess.Popen(
+            [sys.executable, "-c", _LOOKER, str(file.fileno()), str(offset)],
+            stdout=subprocess.PIPE,
+            pass_fds=[file.fileno()],
+            text=True,
+        )
+        with looker:
+            assert looker.stdout is not None
+            assert looker.stdout.readline() == "ready\n"
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                for _ in range(100):
+                    ring._set(offset, 0x01010101)
+            ring._set(offset + 4, 1)
+            looks, torn = map(int, looker.stdout.readline().split())
+    assert looks > 1000
+    assert torn == 0

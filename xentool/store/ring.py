@@ -143,4 +143,5 @@ class GuestRing:
         return value
 
     def _set(self, offset: int, value: int) -> None:
-        _INDEX.pack_into(self._page, offset, value)
+        # Not pack_into: that writes zeros first, and the guest may look at any time.
+        self._page[offset : offset + _INDEX.size] = _INDEX.pack(value)
