@@ -67,7 +67,10 @@ def do_unwatch(connection: Connection, _view: View, payload: bytes) -> bytes:
     parts = payload.split(b"\0")[:-1]
     if len(parts) != 2:
         raise Refused("EINVAL")
-    watch = connection.watches.get((absolute(connection, parts[0]), parts[1]))
+    path = absolute(connection, parts[0])
+    if connection.server.plays.minor >= 18 and path[:1] != b"@":
+        check_name(connection, path)
+    watch = connection.watches.get((path, parts[1]))
     if watch is None:
         raise Refused("ENOENT")
     connection.server.watches.remove(watch)
