@@ -56,8 +56,12 @@ class RingWire:
             self._page[start : start + len(part)] = part
             self._left = self._left[len(part) :]
             produced = (produced + len(part)) & 0xFFFFFFFF
-        struct.pack_into("<I", self._page, xs.RING_REQ_PROD_OFFSET, produced)
+        self._set(xs.RING_REQ_PROD_OFFSET, produced)
         os.write(self._kick, b"g")
+
+    def _set(self, offset: int, value: int) -> None:
+        # Not pack_into: that writes zeros first, and the daemon may look at any time.
+        self._page[offset : offset + 4] = struct.pack("<I", value)
 
     def look(self) -> list[Message]:
         self.take()
@@ -74,7 +78,7 @@ class RingWire:
                 return
             start = xs.RING_RSP_OFFSET + consumed % size
             part = bytes(self._page[start : start + min(waiting, xs.RING_RSP_OFFSET + size - start)])
-            struct.pack_into("<I", self._page, xs.RING_RSP_CONS_OFFSET, (consumed + len(part)) & 0xFFFFFFFF)
+            self._set(xs.RING_RSP_CONS_OFFSET, (consumed + len(part)) & 0xFFFFFFFF)
             self._pending += self._decoder.feed(part)
             self.seen += len(part)
             if waiting == size:
