@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import Dom0, tiny_kernel, write_config
+from tests.nested.dom0 import MARKER, RAMDISK, Dom0, tiny_kernel, write_config
 
 
 @pytest.fixture
@@ -187,3 +188,72 @@ def test_a_gone_domain_leaves_what_the_audit_finds(dom0: Dom0, guests: dict[str,
         assert findings(dom0) == set()
     finally:
         dom0.run("sh", "-c", f"rm -f /var/lib/xen/userdata-?.{domid}.*")
+
+
+HOTPLUG = """#!/bin/sh
+# The least that a hotplug script has to do.
+case "$1" in
+online|add)
+    case "$XENBUS_PATH" in backend/vbd/*) xenstore-write "$XENBUS_PATH/physical-device" 7:0;; esac
+    xenstore-write "$XENBUS_PATH/hotplug-status" connected;;
+esac
+"""
+
+
+@pytest.fixture
+def with_devices(dom0: Dom0, tmp_path: Path) -> Iterator[int]:
+    """A paused Linux guest of xl's with a network card and a disk; its domid."""
+    script, disk = tmp_path / "hotplug", tmp_path / "disk"
+    script.write_text(HOTPLUG)
+    script.chmod(0o755)
+    disk.write_bytes(bytes(1 << 20))
+    dom0.run("losetup", "/dev/loop0", str(disk))
+    dom0.run("ip", "link", "add", "xenbr0", "type", "bridge")
+    config = write_config(
+        tmp_path / "devices.cfg",
+        name="devices",
+        type="pv",
+        kernel=dom0.kernel,
+        ramdisk=RAMDISK,
+        memory=128,
+        vif=[f"bridge=xenbr0,script={script}"],
+        disk=[f"format=raw,vdev=xvda,access=w,script={script},target=/dev/loop0"],
+    )
+    try:
+        dom0.forget_console("devices")
+        dom0.xl("create", "-p", str(config))
+        yield int(dom0.xl("domid", "devices").stdout)
+    finally:
+        dom0.xl("destroy", "devices", check=False)
+        dom0.run("ip", "link", "del", "xenbr0")
+        dom0.run("losetup", "-d", "/dev/loop0")
+
+
+def test_devices_that_xl_plugs_are_clean_and_tampering_is_found(dom0: Dom0, with_devices: int) -> None:
+    home = f"/local/domain/{with_devices}"
+    ends = {("states", f"{home}/device/{device}/state") for device in ("vif/0", "vbd/51712")}
+    assert dom0.xentool("store", "audit").returncode == 0
+    assert findings(dom0) == ends  # notices: nobody has connected yet
+    dom0.xl("unpause", str(with_devices))
+    dom0.wait_for_console("devices", MARKER)
+    for device in ("vif", "vbd"):
+        wait_until_connected(dom0, with_devices, device)
+    assert findings(dom0) == set()
+    link = f"{home}/device/vif/0/backend"
+    back = f"/local/domain/0/backend/vif/{with_devices}/0"
+    dom0.run(
+        "xenstore-write", link, "/local/domain/0/backend/vif/99/0", f"{back}/hotplug-error", "no such bridge"
+    )
+    assert findings(dom0) == {("link", link), ("hotplug", f"{back}/hotplug-error")}
+
+
+def wait_until_connected(dom0: Dom0, domid: int, kind: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    devid = {"vif": 0, "vbd": 51712}[kind]
+    paths = (
+        f"/local/domain/{domid}/device/{kind}/{devid}/state",
+        f"/local/domain/0/backend/{kind}/{domid}/{devid}/state",
+    )
+    while dom0.run("xenstore-read", *paths).stdout != "4\n4\n":
+        assert time.monotonic() < end, dom0.run("xenstore-ls", "-f").stdout
+        time.sleep(0.5)
