@@ -144,7 +144,10 @@ def measured(section: str, options: argparse.Namespace) -> Rows:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument(
-        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; by default, all"
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)} (by default, all); or hostile, which needs no lab",
     )
     parser.add_argument("--xen", default="4.17")
     parser.add_argument(
@@ -156,6 +159,10 @@ def main() -> int:
     parser.add_argument("--apart", action="store_true", help="store: the client and the servers on two CPUs")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
+    if options.sections == ["hostile"]:
+        from tests.bench import hostile
+
+        return hostile.main()
     for section in options.sections:
         if section not in SECTIONS:
             parser.error(f"there is no section {section!r}: {', '.join(SECTIONS)}")

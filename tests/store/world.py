@@ -119,9 +119,7 @@ def send(connection: Connection, kind: int, payload: bytes, tx_id: int = 0) -> N
 
 
 def replies(connection: Connection, most: int = 1 << 20) -> list[codec.Message]:
-    """What the guest takes, without events."""
-    return [
-        message
-        for message in codec.Decoder(1 << 20).feed(connection.take(most))
-        if message[0] != xs_wire.XS_WATCH_EVENT
-    ]
+    """What the guest takes, without events; then all have a turn."""
+    taken = codec.Decoder(1 << 20).feed(connection.take(most))
+    connection.server.take_turns()
+    return [message for message in taken if message[0] != xs_wire.XS_WATCH_EVENT]

@@ -24,10 +24,22 @@ _GRANT_REFERENCE = 1  # GNTTAB_RESERVED_XENSTORE
 
 
 class DomainRing:
-    """A domain's connection to the store, through the page that it shares with Domain-0."""
+    """A domain's connection to the store, through the page that it shares with Domain-0.
 
-    def __init__(self, session: Session, domid: int, gfn: int, port: int, connection: Connection) -> None:
+    `more` is called when something is left to be done in a later turn.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        domid: int,
+        gfn: int,
+        port: int,
+        connection: Connection,
+        more: Callable[[], None],
+    ) -> None:
         self._connection = connection
+        self._more = more
         self._backend = backend = RingBackend(session, domid, _GRANT_REFERENCE, gfn, port, self._pump)
         self._ring = GuestRing(backend.page, connection)
         self._ring.start()
@@ -35,8 +47,13 @@ class DomainRing:
 
     def _pump(self) -> None:
         """Take requests, give replies, as far as the ring and the domain's limits allow."""
-        if self._connection.on_output is not None and self._ring.handle():
+        connection = self._connection
+        if connection.on_output is None:
+            return
+        if self._ring.handle():
             self._backend.notify()
+        if connection.server.waiting:
+            self._more()
 
     def close(self) -> None:
         self._connection.on_output = self._connection.on_turn = None
@@ -48,6 +65,7 @@ class MockStoreHost(StoreHost):
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.more: Callable[[], None] = lambda: None
         self.rings: dict[int, DomainRing] = {}
 
     def exists(self, domid: int) -> bool:
@@ -64,7 +82,7 @@ class MockStoreHost(StoreHost):
 
     def introduce(self, domid: int, gfn: int, port: int, connection: Connection) -> None:
         self.release(domid)
-        self.rings[domid] = DomainRing(self._session, domid, gfn, port, connection)
+        self.rings[domid] = DomainRing(self._session, domid, gfn, port, connection, self.more)
 
     def release(self, domid: int) -> None:
         ring = self.rings.pop(domid, None)
@@ -82,6 +100,7 @@ class HostStore:
         self._changed = changed
         self._own_clients = 0
         self.host = MockStoreHost(session)
+        self.host.more = lambda: loop.set_deadline("store", 0, self._serve)
         self.server = Server(self.host, release=xen.release)
         self.server.log = log.line
         # The simulated guests are this process: whoever held one up would wait for himself.

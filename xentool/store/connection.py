@@ -276,7 +276,7 @@ class Connection:
             if not isinstance(outgoing, bytes):
                 self._account(outgoing)
         if self._inbox and parts:
-            self.run()
+            self.server.waiting[self.serial] = self
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _account(self, outgoing: Outgoing) -> None:
