@@ -10,7 +10,7 @@ Source: tools/xenstore/xenstored_core.c (4.17).
 from __future__ import annotations
 
 from xentool.abi.xen import DOMID_ANY
-from xentool.abi.xs_wire import XENSTORE_PAYLOAD_MAX
+from xentool.abi.xs_wire import XENSTORE_PAYLOAD_MAX, XENSTORE_REL_PATH_MAX
 from xentool.store.paths import child_of, domain_prefix_length, is_node_name, leaf_of, parent_of
 from xentool.store.permissions import OWNER, READ, REVOKED, WRITE, Permission
 from xentool.store.refusal import Refused
@@ -87,7 +87,8 @@ def find_node(connection: Connection, view: View, path: bytes, need: int) -> Nod
     Raises:
         Refused: EINVAL, no such name can be; EACCES, also where the client may not know what is there.
     """
-    if path not in connection.server.tree.nodes:
+    # What is there has a name that can be, but where dom0 is not limited it may be too long for a guest.
+    if path not in connection.server.tree.nodes or len(path) > XENSTORE_REL_PATH_MAX:
         check_name(connection, path)
     node = view.read(path)
     if node is not None and (

@@ -5,7 +5,7 @@ since  what C xenstored does
 4.18   CONTROL knows "quota max" and "log" with switches; dom0 has no limit for
        paths, and its writes do not fail over the quota of a node's owner; a
        node may be as large as its quota; GET_PERMS of special paths; UNWATCH of
-       what is no path is EINVAL
+       what is no path is EINVAL; who may read the root is told of special paths
 4.21   GET_FEATURE and SET_FEATURE, for dom0
 4.22   quotas per domain, GET_QUOTA and SET_QUOTA; every quota is the first
        number that is refused, 0 is none; watches with a depth and

@@ -101,8 +101,11 @@ def do_directory_part(connection: Connection, view: View, payload: bytes) -> byt
 def do_get_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     path = _one_string(payload)
     server = connection.server
-    if path[:1] == b"@" and path in server.special and server.plays.minor >= 18:
-        permissions = server.special[path]
+    if path[:1] == b"@" and server.plays.minor >= 18:
+        permissions = server.special.get(path)
+        if permissions is None:
+            # Above it, for who may know that there is none, is the root.
+            raise Refused("ENOENT" if access.may_read(connection, server.tree.nodes[b"/"]) else "EACCES")
         if not access.may_see_special(connection, permissions):
             raise Refused("EACCES")
         return as_text(permissions)
