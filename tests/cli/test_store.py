@@ -93,11 +93,11 @@ def test_raw_bytes_are_the_values_own(
 
 
 def test_one_missing_node_and_nothing_is_printed(xen: Run) -> None:
-    outcome = xen("read", "/local/domain/3/name", "/local/domain/3/nam")
+    outcome = xen("read", "/local/domain/3/name", "/local/domain/3/names")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == (
-        "xentool: cannot read /local/domain/3/nam: there is no such node\n"
-        "hint: the path ends at /local/domain/3, which has no nam; did you mean /local/domain/3/name?\n"
+        "xentool: cannot read /local/domain/3/names: there is no such node\n"
+        "hint: the path ends at /local/domain/3, which has no names; did you mean /local/domain/3/name?\n"
     )
     error = json.loads(xen("read", "/none/x/y", "--json").err)
     assert (error["error"], error["exit_code"]) == ("NotFoundError", 1)

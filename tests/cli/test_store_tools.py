@@ -228,7 +228,7 @@ def test_tab_completes_paths(path: str, store: StoreClient, monkeypatch: pytest.
 
     from xentool.cli.clickapp import application
 
-    for name in ("/t/abc", "/t/abd", "/t/x"):
+    for name in ("/t/abc", "/t/abe", "/t/x"):
         store.write(name, "")
     monkeypatch.setenv("XENSTORED_PATH", path)
     monkeypatch.delenv("XENTOOL_BACKEND", raising=False)
@@ -238,7 +238,7 @@ def test_tab_completes_paths(path: str, store: StoreClient, monkeypatch: pytest.
         assert {item.type for item in found} <= {"plain"}, "the shells' scripts know no other kind of word"
         return [item.value for item in found]
 
-    assert completed("store", "read", "/t/ab") == ["/t/abc", "/t/abd"]
+    assert completed("store", "read", "/t/ab") == ["/t/abc", "/t/abe"]
     assert completed("store", "chmod", "/t/x") == ["/t/x"]
     assert completed("store", "ls", "/") == ["/t"]
     assert completed("store", "read", "/none/x") == []
