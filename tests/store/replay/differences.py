@@ -60,7 +60,30 @@ def _is_below_a_dead_domains_node(case: Case) -> bool:
     )
 
 
+def _is_a_part_that_is_full(case: Case) -> bool:
+    if (case.theirs[0], case.ours[0]) != (xs.XS_DIRECTORY_PART, xs.XS_DIRECTORY_PART):
+        return False
+    numbers, names = zip(*(reply[2].split(b"\0", 1) for reply in (case.theirs, case.ours)), strict=True)
+    shorter, longer = sorted(names, key=len)
+    left_out = longer[len(shorter) :].rstrip(b"\0")
+    # One name (and the mark of the end), for which the longer number left no room.
+    fits = len(shorter) + len(left_out) + max(map(len, numbers)) + 2 <= xs.XENSTORE_PAYLOAD_MAX
+    return (
+        len(numbers[0]) != len(numbers[1])
+        and longer.startswith(shorter)
+        and not fits
+        and b"\0" not in left_out
+    )
+
+
 DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "a part that is full",
+        "DIRECTORY_PART begins with the node's generation: a store that has seen more has longer numbers, "
+        "and room for a name less.",
+        _is_a_part_that_is_full,
+        rare=True,
+    ),
     Difference(
         "below a node of a domain that is gone",
         "A transaction that sees a node of a domain that went meanwhile makes one below it, for the same "

@@ -62,9 +62,13 @@ def test_the_same_answers_and_events(xenstored: Xenstored) -> None:
                 pytest.fail(f"seed {seed}, {profile.name!r}: {explain(xenstored, profile, steps, mismatch)}")
         seed += 1
     print(f"{totals.requests} requests, {totals.events} events; {dict(totals.explained)}")
-    known = {difference.name for difference in DIFFERENCES if xenstored.xen in difference.releases}
+    known = {
+        difference.name
+        for difference in DIFFERENCES
+        if xenstored.xen in difference.releases and not difference.rare
+    }
     if totals.requests >= ENOUGH:
-        assert known == set(totals.explained), "a difference that the table knows is not met any more"
+        assert known <= set(totals.explained), "a difference that the table knows is not met any more"
         # What is compared are not the same refusals again and again.
         answered = {kind for kind, word in totals.answers if not word}
         assert answered >= {
