@@ -39,12 +39,18 @@ OTHERWISE: Final = {
     "test_ids_that_are_not_open_are_enoent": "A transaction that is not open is EIO to READ.",
     "test_a_transaction_tells_when_committed_and_once_a_node": "It tells once for each request, not node.",
     "test_watches_are_told_in_the_order_in_which_they_were_set": "Watches of a node are told in no order.",
-    "test_ones_own_change_is_told_before_it_is_answered": "The answer comes before the events.",
-    "test_a_bad_path_or_a_missing_token_is_einval": "A watch may be on what cannot be a path.",
+    "test_ones_own_change_is_told_before_it_is_answered": "The answer may come before the events.",
+    "test_a_bad_path_or_a_missing_token_is_einval": "In 4.17 a watch may be on what cannot be a path.",
     "test_domains": "RELEASE of who is not there is EINVAL.",
     "test_control": "CONTROL knows other commands.",
 }
 """Tests of tests/contract/test_store.py, and the reason: a name, or how a name with its parameters begins."""
+
+SOMETIMES: Final = (
+    "test_ones_own_change_is_told_before_it_is_answered",
+    "test_a_bad_path_or_a_missing_token_is_einval",
+)
+"""Those of them that may also pass."""
 
 
 def runs_here() -> bool:

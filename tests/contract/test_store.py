@@ -46,7 +46,7 @@ class Dom0Only(StoreHost):
 def no_limits_for_domain_0(request: pytest.FixtureRequest) -> bool:
     """Whether this is a real daemon that holds quotas' path lengths against guests alone (since 4.18)."""
     minor = "/sys/hypervisor/version/minor"
-    if "real" not in request.node.callspec.id or not os.path.exists(minor):
+    if "real" not in request.node.callspec.id or not os.path.exists(minor) or oxenstored.runs_here():
         return False
     with open(minor, encoding="ascii") as file:
         return int(file.read()) > 17
@@ -58,7 +58,8 @@ def otherwise(request: pytest.FixtureRequest) -> None:
     if "[real" in request.node.name and oxenstored.runs_here():
         reason = oxenstored.why_otherwise(request.node.name)
         if reason:
-            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+            strict = request.node.originalname not in oxenstored.SOMETIMES
+            request.applymarker(pytest.mark.xfail(strict=strict, reason=reason))
 
 
 @pytest.fixture(params=["local", "socket", pytest.param("real", marks=pytest.mark.nested)])
