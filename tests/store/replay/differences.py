@@ -66,7 +66,7 @@ def _is_a_part_that_is_full(case: Case) -> bool:
     numbers, names = zip(*(reply[2].split(b"\0", 1) for reply in (case.theirs, case.ours)), strict=True)
     shorter, longer = sorted(names, key=len)
     left_out = longer[len(shorter) :].rstrip(b"\0")
-    # One name, for which the longer number left no room. NULs: after number and name, and one that stays free.
+    # One name, for which the longer number left no room. NULs: after number and name, and one free.
     fits = len(shorter) + len(left_out) + max(map(len, numbers)) + 3 <= xs.XENSTORE_PAYLOAD_MAX
     return (
         len(numbers[0]) != len(numbers[1])
