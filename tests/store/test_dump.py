@@ -93,7 +93,7 @@ REFUSED: list[tuple[object, str]] = [
     (with_node(permissions="n0"), "at least the owner"),
     (with_node(permissions=["x0"]), "no permission"),
     (with_node(permissions=[1]), "no permission"),
-    (with_node(vaule="1"), "unknown key 'vaule'"),
+    (with_node(valu3="1"), "unknown key 'valu3'"),
 ]
 
 
