@@ -277,6 +277,14 @@ class TestDevice:
         thread.join(5)
         driver.ours.close()
 
+    def test_an_ordinary_file_is_no_device_and_is_never_written_to(self, tmp_path: Path) -> None:
+        file = tmp_path / "passwd"
+        file.write_bytes(b"root:x:0:0")
+        for path in (file, tmp_path):
+            with pytest.raises(HostError, match="neither a socket nor a device"):
+                StoreClient(str(path))
+        assert file.read_bytes() == b"root:x:0:0"
+
     def test_a_path_that_is_no_socket_is_a_device(self) -> None:
         transport = open_transport("/dev/null")
         assert isinstance(transport, DeviceTransport)

@@ -209,9 +209,17 @@ def open_transport(path: str | None = None, timeout_seconds: float = CONNECT_TIM
     refused: OSError | None = None
     for place in places:
         try:
-            mode = os.stat(place).st_mode
-            if mode & 0o170000 == 0o140000:
+            kind = os.stat(place).st_mode & 0o170000
+            if kind == 0o140000:
                 return SocketTransport(place, timeout_seconds)
+            # To ask is to write: never into a file that a slip leads to. (xenfs's device is one, too.)
+            if kind != 0o020000 and place not in DEVICE_PATHS:
+                raise HostError(
+                    "open XenStore",
+                    place,
+                    "it is neither a socket nor a device",
+                    hint="XENSTORED_PATH is the path of the daemon's socket, if it is not the usual one",
+                )
             return DeviceTransport(place)
         except FileNotFoundError:
             continue
