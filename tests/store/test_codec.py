@@ -140,7 +140,13 @@ def test_permissions_are_their_text(domid: int, bits: int) -> None:
     assert (permission.read, permission.write) == (bool(bits & 1), bool(bits & 2))
 
 
-@pytest.mark.parametrize("text", ["", "n", "x5", "5", "r-1", "r5 ", "rr5", "r٣"])
+def test_a_domid_that_a_guest_made_up_is_read_and_written_as_the_daemon_prints_it() -> None:
+    assert str(Permission.parse("r-1")) == "r-1"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "n", "x5", "5", "r-", "r--1", "r5 ", "rr5", "r٣", "r" + "1" * 11, "r" + "1" * 5000]
+)
 def test_what_is_no_permission_is_refused(text: str) -> None:
     with pytest.raises(StoreError, match="followed by a domid"):
         Permission.parse(text)

@@ -41,16 +41,19 @@ class Permission:
     def parse(cls, text: str) -> Permission:
         """The permission that `text` ("n0", "b12") means.
 
+        A guest may name any 32 bits as a domid, and the daemon prints them with a
+        sign ("r-1"); what was read so can be written so.
+
         Raises:
             StoreError: EINVAL, `text` is none.
         """
         bits = _LETTERS.find(text[:1]) if text else -1
-        number = text[1:]
-        if bits < 0 or not (number.isascii() and number.isdigit()):
+        digits = text[2:] if text[1:2] == "-" else text[1:]
+        if bits < 0 or not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
             raise StoreError(
                 "read permission", repr(text), "EINVAL", "it is not one of n, r, w, b followed by a domid"
             )
-        return cls(int(number), bits)
+        return cls(int(text[1:]), bits)
 
     @property
     def read(self) -> bool:
