@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xentool.abi.xen import DOMID_ANY
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.nodes import console_nodes, identity_nodes, image_nodes
 from xentool.store.client import StoreClient
@@ -103,6 +104,7 @@ def test_a_guest_at_work_is_clean(server: Server, store: StoreClient) -> None:
     guest.write("control/shutdown", "")
     guest.write("device/vif/0/feature-rx-copy", "1")
     guest.write("device/suspend/event-channel", "7")
+    guest.set_perms("data", ["n3", "b-1", "b40000"])  # which are no domains, and hurt nobody
     assert audited(store) == []
 
 
@@ -181,6 +183,7 @@ SEEDS: list[tuple[str, str, str, Callable[[StoreClient], None]]] = [
     ("guest-writable", ERROR, "/local/domain/4/data", rights("/local/domain/4/data", "n4", "b3")),
     ("guest-writable", ERROR, "/tool", rights("/tool", "b0")),
     ("guest-writable", ERROR, "/", rights("/", "n0", "w4")),
+    ("guest-writable", ERROR, f"{HOME}/data", rights(f"{HOME}/data", "n3", f"w{DOMID_ANY}")),
     ("guest-writable", ERROR, "/local/domain/3/backend", writes("/local/domain/3/backend", "", "n3")),
     ("owner", ERROR, FRONT, rights(FRONT, "n0", "r3")),
     ("owner", ERROR, BACK, rights(BACK, "n4", "r3")),

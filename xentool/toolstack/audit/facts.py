@@ -6,6 +6,7 @@ what libxl writes, and for whom.
 
 from __future__ import annotations
 
+from xentool.abi.xen import DOMID_FIRST_RESERVED
 from xentool.store.paths import is_node_name
 
 TYPE_CHECKING = False
@@ -207,7 +208,12 @@ def is_number(text: str) -> bool:
 
 
 def domid_of(permission: str) -> int:
+    """The domid of "r5"; of "r-1", which a guest can have written, -1."""
     return int(permission[1:])
+
+
+def can_be_a_domain(domid: int) -> bool:
+    return 0 <= domid < DOMID_FIRST_RESERVED
 
 
 def above(path: str) -> str:

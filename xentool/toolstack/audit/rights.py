@@ -8,7 +8,8 @@ guest can change, it can lie with: to a tool that follows ``backend`` or
 
 from __future__ import annotations
 
-from xentool.toolstack.audit.facts import DOMAINS, RECORDS, VMS, above, domid_of
+from xentool.abi.xen import DOMID_ANY
+from xentool.toolstack.audit.facts import DOMAINS, RECORDS, VMS, above, can_be_a_domain, domid_of
 from xentool.toolstack.audit.findings import ERROR, Finding
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ CONTROL: Final = (
 DRIVER_DOMAIN: Final = ("libxl", "device-model")
 """Below the node of a domain that runs backends or device models of its own."""
 
-_EVERYBODY: Final = -1
+_EVERYBODY: Final = DOMID_ANY
 
 _WHY: Final = (
     # Where in the store, what a guest could do with it, and how to mend it: the first row that fits.
@@ -74,10 +75,11 @@ def _writers(permissions: tuple[str, ...] | None) -> list[int]:
     if owner[0] in "wb":
         writers.append(_EVERYBODY)
     # The first entry for a domain counts; further ones are never looked at.
-    seen = {writers[0]}
+    seen = set(writers)
     for entry in permissions[1:]:
         domid = domid_of(entry)
-        if domid not in seen and entry[0] in "wb":
+        # A guest may name what no domain ever is.
+        if domid not in seen and entry[0] in "wb" and (domid == _EVERYBODY or can_be_a_domain(domid)):
             writers.append(domid)
         seen.add(domid)
     return writers
@@ -139,7 +141,7 @@ def _writable(path: str, permissions: tuple[str, ...], writer: int) -> Finding:
         path,
         f"{who} may write it ({','.join(permissions)}): {why}",
         "xentool store chmod " + wanted.format(path=path, of=of, host=host),
-        {domid for domid in (writer, of) if domid is not None and domid >= 0},
+        {domid for domid in (writer, of) if domid is not None and domid != _EVERYBODY},
     )
 
 
@@ -184,7 +186,7 @@ def stale_permissions(facts: Facts) -> Iterator[Finding]:
             continue
         known = reported.get(above(path), set())
         named = {domid_of(entry) for entry in node.permissions}
-        gone = {domid for domid in named if facts.is_gone(domid)}
+        gone = {domid for domid in named if can_be_a_domain(domid) and facts.is_gone(domid)}
         if not gone:
             continue
         reported[path] = gone | known
