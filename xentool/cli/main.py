@@ -147,7 +147,7 @@ def _report(error: XentoolError, context: Context | None, argv: Sequence[str]) -
     for note in notes:
         _say(note)
     if error.hint:
-        _say_raw(f"hint: {error.hint}")
+        _say_raw(f"hint: {_printable(error.hint)}")
     if error.detail and context is not None and context.verbose:
         _say_raw(error.detail.rstrip("\n"))
 
@@ -171,7 +171,14 @@ def _traceback(error: BaseException) -> None:
 
 
 def _say(text: str) -> None:
-    _say_raw(f"xentool: {text}")
+    _say_raw(f"xentool: {_printable(text)}")
+
+
+def _printable(text: str) -> str:
+    """`text` without what a terminal would obey: it may quote a file, or what a guest has written."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def _say_raw(text: str) -> None:

@@ -14,7 +14,7 @@ _HINTS = {
     "ENOSPC": "a quota is used up: nodes of the domain, entries of a node, or the size of a value",
     "E2BIG": "a message takes 4,096 bytes, path and value together",
     "EBUSY": "too many transactions are open; try again",
-    "EINVAL": "names have letters, digits and -/_@; permissions are n, r, w or b and a domid",
+    "EINVAL": "names have letters, digits and -/_@; paths 2,048 bytes at most, beside /local/domain/DOMID/",
 }
 
 
@@ -27,15 +27,38 @@ def explained(client: StoreClient, error: StoreError) -> XentoolError:
     if isinstance(error, StoreGoneError) or not path:
         return error
     if error.errno_name == "ENOENT":
-        found = NotFoundError(error.action, path, "there is no such node", hint=_nearest(client, path))
+        if error.action == "set permissions of" and _is_there(client, path):
+            found = NotFoundError(
+                error.action,
+                path,
+                "there is no such domain as it is to belong to",
+                hint="the first permission names the owner; `xentool list` shows the domains",
+            )
+        else:
+            found = NotFoundError(error.action, path, "there is no such node", hint=_nearest(client, path))
         for note in getattr(error, "__notes__", ()):
             found.add_note(note)
         return found
     if not error.hint:
         error.hint = (
-            _rights(client, path) if error.errno_name == "EACCES" else _HINTS.get(error.errno_name, "")
+            _rights(client, path)
+            if error.errno_name == "EACCES"
+            else _hint(error.errno_name, error.action, path)
         )
     return error
+
+
+def _hint(errno_name: str, action: str, path: str) -> str:
+    if errno_name == "EINVAL" and path == "/" and action == "remove":
+        return "the root itself stays; remove what is below it"
+    return _HINTS.get(errno_name, "")
+
+
+def _is_there(client: StoreClient, path: str) -> bool:
+    try:
+        return client.exists(path)
+    except StoreError:
+        return False
 
 
 def _nearest(client: StoreClient, path: str) -> str:

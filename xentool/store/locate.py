@@ -27,12 +27,12 @@ def domain_home(store: StoreClient, name_or_domid: str) -> str:
             raise NotFoundError("find domain", name_or_domid, "no domain can have that number")
         return f"{_DOMAINS}/{int(name_or_domid)}"
     wanted = name_or_domid.encode("utf-8", "surrogateescape")
-    domids = [name for name in store.directory(_DOMAINS) if name.isdigit()]
+    domids = [name for name in _children_of_domains(store) if name.isdigit()]
     names = store.read_many([f"{_DOMAINS}/{domid}/name" for domid in domids])
     found = [
         domid
         for domid, name in zip(domids, names, strict=True)
-        if name == wanted and _is_served(store, int(domid))
+        if wanted and name == wanted and _is_served(store, int(domid))
     ]
     if len(found) == 1:
         return f"{_DOMAINS}/{found[0]}"
@@ -49,6 +49,15 @@ def domain_home(store: StoreClient, name_or_domid: str) -> str:
         "no running domain has that name",
         hint="`xentool list` shows those there are",
     )
+
+
+def _children_of_domains(store: StoreClient) -> list[str]:
+    try:
+        return store.directory(_DOMAINS)
+    except StoreError as error:
+        if error.errno_name == "ENOENT":  # a store in which no domain ever was
+            return []
+        raise
 
 
 def own_home(store: StoreClient) -> str:

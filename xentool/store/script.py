@@ -14,7 +14,7 @@ Everything is read and checked before anything is asked of the daemon.
 from __future__ import annotations
 
 from xentool.abi import xs_wire
-from xentool.errors import StoreError, UsageError
+from xentool.errors import StoreError, StoreGoneError, UsageError
 from xentool.store.operations import failure, is_gone_anyway, permissions_payload, write_payload
 from xentool.store.paths import check_path
 from xentool.store.text import escaped, take_escape
@@ -64,6 +64,8 @@ def parse_script(text: bytes, name: str, locate: Callable[[str], str] = str) -> 
         if words:
             try:
                 steps += _steps(words, number, where, locate)
+            except StoreGoneError:
+                raise  # `locate` asks the store; that this is not there is no fault of the line
             except StoreError as error:
                 raise UsageError("read", where, f"{error.subject}: {error.reason}") from error
     return steps

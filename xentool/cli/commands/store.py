@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xentool.cli.answer import flush_answer
 from xentool.errors import StoreError, UsageError, XentoolError
 from xentool.store.text import escaped, shown
 
@@ -221,14 +222,18 @@ def exists(context: Context, *, paths: tuple[str, ...], domain: str | None) -> i
         nodes = located(context, paths, domain)
         store = context.store
         values = in_one(store, lambda where: where.read_many(nodes), len(nodes))
-    if context.json:
-        pairs = zip(nodes, values, strict=True)
-        context.write_json([{"path": node, "exists": value is not None} for node, value in pairs])
+        if context.json:
+            pairs = zip(nodes, values, strict=True)
+            context.write_json([{"path": node, "exists": value is not None} for node, value in pairs])
+            flush_answer()
     return 1 if None in values else 0
 
 
 class failing_above_one:  # noqa: N801 - used as a function; contextlib is not imported for it
-    """For commands whose exit code 1 is an answer: within, every error has another one."""
+    """For commands whose exit code 1 is an answer: within, every error has another one.
+
+    The answer is flushed within as well: that the disk is full is not the answer either.
+    """
 
     def __enter__(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xentool.cli.answer import flush_answer
 from xentool.cli.commands.store import asked, failing_above_one
 from xentool.errors import UsageError
 
@@ -32,6 +33,7 @@ def audit(context: Context, *, domain: str | None, ignore: str | None) -> int:
         store = context.store
         report = asked(store, lambda: audit_host(toolstack, store, domid=domid, ignore=ignored))
         _print(context, report)
+        flush_answer()
     return 0 if report.clean else 1
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from xentool.cli.answer import flush_answer
 from xentool.cli.commands.store import asked, failing_above_one, home_of, located
-from xentool.errors import HostError, UsageError
+from xentool.errors import HostError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +53,17 @@ def _settled(context: Context, path: str) -> Snapshot:
 
 
 def _write_file(name: str, text: str) -> None:
-    """Put `text` into a file for its owner alone (values may be secrets): whole, or not at all."""
-    draft = f"{name}.{os.getpid()}.part"
+    """Put `text` into a file for its owner alone (values may be secrets): whole, or not at all.
+
+    What is there and is no file (/dev/stdout, a pipe) is written to, never replaced.
+    """
     try:
+        if not _can_be_replaced(name):
+            with open(name, "w", encoding="utf-8") as device:
+                device.write(text)
+            return
+        name = os.path.realpath(name)  # a link stays: what it leads to is replaced
+        draft = f"{name}.{os.getpid()}.part"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -65,6 +74,14 @@ def _write_file(name: str, text: str) -> None:
             raise
     except OSError as exc:
         raise HostError("write the export", name, exc.strerror or str(exc)) from exc
+
+
+def _can_be_replaced(name: str) -> bool:
+    """Whether `name` is an ordinary file, or nothing yet."""
+    try:
+        return os.stat(name).st_mode & 0o170000 == 0o100000
+    except FileNotFoundError:
+        return True
 
 
 def import_(
@@ -82,7 +99,8 @@ def import_(
     if split == 0:
         raise UsageError("import", file, "--split needs at least 1")
     dump = _dump(file)
-    (root,) = located(context, [path or dump.path], domain)
+    # An empty PATH (a script's variable that is not set) must not lead anywhere.
+    (root,) = located(context, [dump.path if path is None else path], domain)
     store = context.store
     limit = split or CHANGES_AT_ONCE
     permissions = not no_permissions
@@ -179,6 +197,10 @@ def diff(
     from xentool.store.compare import compare, ignoring
 
     with failing_above_one():
+        if before == after == "-":
+            raise UsageError(
+                "diff", "-", "standard input can be read once only", hint="give one of them a name"
+            )
         trees = [_tree_of(context, word, domain) for word in (before, after)]
         patterns = [word for word in (ignore or "").split(",") if word]
         found = compare(*trees, permissions=not no_permissions, ignore=ignoring(patterns))
@@ -187,6 +209,7 @@ def diff(
             context.write_json({"equal": not found, "differences": listed})
         elif found:
             context.write(f"--- {before}\n+++ {after}\n" + "".join(difference_lines(found)))
+        flush_answer()
     return 1 if found else 0
 
 
@@ -195,4 +218,11 @@ def _tree_of(context: Context, word: str, domain: str | None) -> dict[str, Store
     if word == "-" or ("." in word and word != "."):
         return _dump(word).nodes
     (node,) = located(context, [word], domain)
-    return _settled(context, node).relative()
+    try:
+        return _settled(context, node).relative()
+    except NotFoundError as error:
+        if os.path.isfile(word):
+            error.hint = (
+                f"if the file is meant: ./{word}" if "/" not in word else "a file has a dot in its name here"
+            )
+        raise

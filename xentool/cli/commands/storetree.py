@@ -154,6 +154,8 @@ def read_file(name: str, limit: int) -> bytes:
     """
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise HostError("read", "standard input", "it is closed")
             return sys.stdin.buffer.read(limit + 1)
         with open(name, "rb") as file:
             return file.read(limit + 1)
