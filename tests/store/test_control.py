@@ -185,7 +185,7 @@ class TestQuota:
         assert shown["transactions"] == "0 (max        1)"
         assert shown["transaction-nodes"] == "0 (max        3)"
         assert shown["node-permissions"] == "0 (max        3)"
-        assert shown["node-size"] == "0 (max      148)"
+        assert shown["node-size"] == "0 (max      140)"
         assert shown["path-max"] == "0 (max        2)"
         highest = world.dom0.control("quota", "max")
         assert highest.splitlines()[:3] == [

@@ -8,6 +8,7 @@ import pytest
 
 from tests.store.world import World, ask, refusal, replies, send
 from xentool.abi import xs_wire
+from xentool.store.consistency import check_tree
 from xentool.store.release import RELEASES, Release
 from xentool.store.ring import GuestRing
 
@@ -229,8 +230,9 @@ class TestQuotas:
         for _ in range(transactions):
             guest.transaction()
         assert refusal(guest.transaction) == "ENOSPC"
-        guest.write("a", "x" * (node_size - 32))
-        assert refusal(lambda: guest.write("a", "x" * (node_size - 31))) == "ENOSPC"
+        room = node_size - (24 if release == "4.17" else 16) - 8
+        guest.write("a", "x" * room)
+        assert refusal(lambda: guest.write("a", "x" * (room + 1))) == "ENOSPC"
         guest.write("b", "")
         guest.set_perms("b", [f"n{5 + at % 5}" for at in range(permissions)])
         assert (
@@ -272,6 +274,80 @@ class TestPermissions:
         assert ask(world.dom0, xs_wire.XS_GET_PERMS, b"@releaseDomain\0")[1] == b"n0\0r6\0"
         assert ask(guest, xs_wire.XS_GET_PERMS, b"@releaseDomain\0")[1] == b"EACCES\0"
         assert ask(world.client(6), xs_wire.XS_GET_PERMS, b"@releaseDomain\0")[1] == b"n0\0r6\0"
+        assert refusal(lambda: guest.set_perms("@releaseDomain", ["n0", "r5"])) == "EACCES"
+        assert ask(world.dom0, xs_wire.XS_GET_PERMS, b"@nothing\0")[1] == b"ENOENT\0"
+
+    @pytest.mark.parametrize(("release", "are_nodes"), [("4.17", False), ("4.18", True)])
+    def test_of_special_paths_are_those_of_nodes_since_4_18(self, release: str, are_nodes: bool) -> None:
+        world = World(release)
+        dom0 = world.dom0
+        watch = dom0.watch("@releaseDomain")
+        assert watch.next(0) is not None
+        dom0.set_perms("@releaseDomain", ["n0", "r5"])
+        assert (watch.next(0) is not None) == are_nodes
+        with dom0.transaction() as transaction:
+            transaction.set_perms("@introduceDomain", ["n0", "r5"])
+            transaction.set_perms("@releaseDomain", ["n0"])
+            assert watch.next(0) is None
+        assert (watch.next(0) is not None) == are_nodes
+        # What cannot be done to them, whatever they are: a node's contents.
+        for kind in (xs_wire.XS_READ, xs_wire.XS_WRITE, xs_wire.XS_RM, xs_wire.XS_MKDIR):
+            assert ask(dom0, kind, b"@releaseDomain\0")[1] == b"EINVAL\0"
+
+    @pytest.mark.parametrize("release", ["4.17", "4.18"])
+    def test_of_special_paths_go_back_to_dom0_with_who_had_them(self, release: str) -> None:
+        world = World(release)
+        guest = world.guest()
+        world.dom0.set_perms("@releaseDomain", ["n5", "r6"])
+        guest.set_perms("@releaseDomain", ["b5"])
+        world.release(5)
+        assert check_tree(world.server) == []
+        assert refusal(lambda: world.client(5).set_perms("@releaseDomain", ["n5"])) == "EACCES"
+        world.dom0.set_perms("@releaseDomain", ["n0"])
+
+
+class TestTransactions:
+    """What is refused at once, and what at the end."""
+
+    @pytest.mark.parametrize(("release", "at_once"), [("4.17", False), ("4.18", True)])
+    def test_too_many_nodes(self, release: str, at_once: bool) -> None:
+        world = World(release)
+        guest = world.guest()
+        world.server.quota.nodes = world.domain().nodes + 2
+        transaction = guest.transaction()
+        transaction.write("a", "")
+        transaction.write("b", "")
+        if at_once:
+            assert refusal(lambda: transaction.write("c", "")) == "ENOSPC"
+        else:
+            transaction.write("c", "")
+            assert refusal(transaction.commit) == "ENOSPC"
+
+    @pytest.mark.parametrize(
+        ("release", "word"), [("4.17", "EAGAIN"), ("4.18", "ENOMEM"), ("4.22", "EAGAIN")]
+    )
+    def test_nodes_that_others_removed(self, release: str, word: str) -> None:
+        world = World(release)
+        guest = world.guest()
+        guest.write("a/b", "")
+        transaction = guest.transaction()
+        transaction.rm("a")
+        guest.rm("a")
+        world.dom0.rm("/local/domain/5")
+        assert refusal(transaction.commit) == word
+
+    @pytest.mark.parametrize(("release", "word"), [("4.17", ""), ("4.18", "ENOMEM")])
+    def test_giving_away_a_node_whose_owner_went(self, release: str, word: str) -> None:
+        world = World(release)
+        world.guest()
+        transaction = world.dom0.transaction()
+        assert transaction.exists("/local/domain/5")
+        world.release(5)
+        if word:
+            assert refusal(lambda: transaction.set_perms("/local/domain/5", ["n0"])) == word
+        else:
+            transaction.set_perms("/local/domain/5", ["n0"])
+        assert refusal(transaction.commit) == "EAGAIN"
 
 
 def test_a_guest_that_was_held_up_by_its_memory_goes_on_when_there_is_some() -> None:

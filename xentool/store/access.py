@@ -61,9 +61,15 @@ def may_see_special(connection: Connection, permissions: Permissions) -> bool:
 
 
 def absolute(connection: Connection, path: bytes) -> bytes:
-    """`path` from the root on: relative ones begin at the client's own home."""
-    if path[:1] in (b"/", b"@", b""):
+    """`path` from the root on: relative ones begin at the client's own home.
+
+    Raises:
+        Refused: EINVAL, it is a special path ("@releaseDomain"), which is for watches and permissions only.
+    """
+    if path[:1] in (b"/", b""):
         return path
+    if path[:1] == b"@":
+        raise Refused("EINVAL")
     return connection.base + b"/" + path
 
 
@@ -75,7 +81,7 @@ def check_name(connection: Connection, path: bytes) -> None:
         limit = XENSTORE_PAYLOAD_MAX
     else:
         limit = (domain.quota if domain is not None else server.quota).longest_path
-    if not is_node_name(path, limit):
+    if not is_node_name(path, limit) and not (path[:1] == b"@" and is_node_name(b"/" + path, limit + 1)):
         raise Refused("EINVAL")
     if domain is not None:
         server.domains.note(domain, "path_max", len(path) - domain_prefix_length(path))
@@ -139,12 +145,13 @@ def create(connection: Connection, view: View, path: bytes, value: bytes) -> tup
     if not connection.privileged:
         permissions = (Permission(connection.domid, permissions[0].bits), *permissions[1:])
     view.note_creation()
+    domain = connection.domain
     owner = permissions[0].domid
     made: list[tuple[bytes, Node]] = []
     try:
         children = b""
         for name in missing:
-            if connection.domain is not None and connection.domain.nodes >= connection.domain.quota.nodes > 0:
+            if domain is not None and view.owned(domain) >= domain.quota.nodes > 0:
                 raise Refused("ENOSPC")
             contents = value if name is path else b""
             try:

@@ -13,7 +13,7 @@ def check_tree(server: Server) -> list[str]:
     """What is wrong with the tree: nothing, unless the server has a fault."""
     nodes = server.tree.nodes
     faults = []
-    reached = {b"/"}
+    reached = {b"/", *server.plays.special_nodes}
     stack = [b"/"]
     while stack:
         path = stack.pop()

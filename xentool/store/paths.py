@@ -94,8 +94,9 @@ def is_node_name(path: bytes, path_max: int = XENSTORE_REL_PATH_MAX) -> bool:
 
 
 def parent_of(path: bytes) -> bytes:
-    """The path one up; the root's is the root."""
-    return path[: path.rfind(b"/")] or b"/"
+    """The path one up; the root's is the root, and so is a special path's ("@releaseDomain")."""
+    at = path.rfind(b"/")
+    return path[:at] if at > 0 else b"/"
 
 
 def leaf_of(path: bytes) -> bytes:

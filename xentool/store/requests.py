@@ -99,16 +99,8 @@ def do_directory_part(connection: Connection, view: View, payload: bytes) -> byt
 
 
 def do_get_perms(connection: Connection, view: View, payload: bytes) -> bytes:
-    path = _one_string(payload)
-    server = connection.server
-    if path[:1] == b"@" and server.plays.minor >= 18:
-        permissions = server.special.get(path)
-        if permissions is None:
-            # Above it, for who may know that there is none, is the root.
-            raise Refused("ENOENT" if access.may_read(connection, server.tree.nodes[b"/"]) else "EACCES")
-        if not access.may_see_special(connection, permissions):
-            raise Refused("EACCES")
-        return as_text(permissions)
+    if payload[:1] == b"@" and connection.server.plays.special_nodes:
+        return as_text(access.get_node(connection, view, _one_string(payload), READ).permissions)
     return as_text(_node_for(connection, view, payload, READ).permissions)
 
 
@@ -182,6 +174,17 @@ def _check_owner(connection: Connection, node: Node, permissions: Permissions) -
         raise Refused("EPERM")
 
 
+def _count_for(server: Server, view: View, old: int, new: int) -> None:
+    """Count a node of domain `old` for domain `new`."""
+    if server.plays.minor >= 18:
+        if old == new:
+            return  # Before, a transaction minds the quota of an owner who stays, too.
+        if server.domains.find(old) is None:
+            raise Refused("ENOMEM")  # It went since this transaction saw the node.
+    view.count(new, 1)  # first, for it may be refused: of DOMID_ANY, which can own nothing
+    view.count(old, -1)
+
+
 def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     server = connection.server
     path, *texts = _terminated(payload) or [b""]
@@ -198,7 +201,7 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
     )
     if permissions[0].bits & REVOKED:
         raise Refused("ENOENT")
-    if path[:1] == b"@":
+    if path[:1] == b"@" and not server.plays.special_nodes:
         now = server.special.get(path)
         if now is None:
             raise Refused("EINVAL")
@@ -206,16 +209,16 @@ def do_set_perms(connection: Connection, view: View, payload: bytes) -> bytes:
             raise Refused("EACCES")
         server.special[path] = permissions
         return _OK
-    path = absolute(connection, path)
+    if path[:1] != b"@":
+        path = absolute(connection, path)
     node = access.get_node(connection, view, path, WRITE | OWNER)
     _check_owner(connection, node, permissions)
-    view.count(node.owner, -1)
-    view.count(permissions[0].domid, 1)
+    owner = permissions[0].domid
+    _count_for(server, view, node.owner, owner)
     try:
         changed = view.put(connection, path, node.value, permissions, node.children)
     except Refused:
-        view.count(permissions[0].domid, -1)
-        view.count(node.owner, 1)
+        _count_for(server, view, owner, node.owner)
         view.lose()
         raise
     _changed(connection, view, path, changed, before=node)

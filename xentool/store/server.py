@@ -74,6 +74,7 @@ class Server:
             b"@introduceDomain": _DOM0_ONLY,
             b"@releaseDomain": _DOM0_ONLY,
         }
+        """Special paths, for releases where they are no nodes."""
         self.trace = TraceLog(self)
         self.waiting: dict[int, Connection] = {}
         """Guests with more to be done than one turn allows, by serial: see `take_turns`."""
@@ -82,9 +83,11 @@ class Server:
         self._serial = 0
         dom0 = self.domains.add(0)
         dom0.introduced = True
-        dom0.nodes = 3
+        dom0.nodes = 3 + len(self.plays.special_nodes)
         for path, children in ((b"/", b"tool\0"), (b"/tool", b"xenstored\0"), (b"/tool/xenstored", b"")):
             self.tree.put(None, path, b"", _DOM0_ONLY, children)
+        for path in self.plays.special_nodes:
+            self.tree.put(None, path, b"", _DOM0_ONLY, b"")
 
     def _tell(self, line: str) -> None:
         self.log(line)
@@ -212,15 +215,16 @@ class Server:
         """Nobody shall find, or be able to write, what a domain has left behind when its domid comes back."""
         domain = self.domains.find(domid)
         nodes = self.tree.nodes
-        stack = [b"/"]
+        kept = (b"/", *self.plays.special_nodes)
+        stack = [*kept]
         while stack and domain is not None and domain.nodes > 0:
             path = stack.pop()
             node = nodes[path]
-            if node.owner == domid and path != b"/":
+            if node.owner == domid and path not in kept:
                 requests.remove_tree(None, self, self.tree, path)
                 continue
             if node.owner == domid:
-                # The root stays, whoever was made its owner.
+                # These stay, whoever was made their owner.
                 self.tree.put(
                     None,
                     path,

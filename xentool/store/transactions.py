@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from xentool.store.connection import Connection
+    from xentool.store.domains import Domain
     from xentool.store.tree import Permissions
 
 ABSENT: Final = -1
@@ -48,6 +49,7 @@ class Transaction:
     __slots__ = (
         "_connection",
         "_counts",
+        "_counts_late",
         "_label_bytes",
         "_touched",
         "_tree",
@@ -63,6 +65,8 @@ class Transaction:
         self.domains = connection.server.domains
         self._touched: dict[bytes, Touched] = {}
         self._counts: dict[int, int] = {}
+        # Before 4.18 the quota is for what is in the tree, until this is committed.
+        self._counts_late = connection.server.plays.minor < 18
         self.created = False
         self.failed = False
         # xenstored keeps a transaction's nodes as "GENERATION/path", and charges for the name.
@@ -92,7 +96,7 @@ class Transaction:
         checked: bool = True,
     ) -> Node:
         """As `Tree.put`; nobody else sees it yet."""
-        node = Node(value, permissions, children, self._tree.next_generation())
+        node = Node(value, permissions, children, self._tree.next_generation(), self._tree.header_bytes)
         touched = self._touched.get(path) or self._touch(path)
         touched.changed = True
         if checked and connection is not None and connection.domain is not None:
@@ -112,6 +116,12 @@ class Transaction:
 
     def count(self, domid: int, change: int) -> None:
         self._counts[domid] = self._counts.get(domid, 0) + change
+
+    def owned(self, domain: Domain) -> int:
+        if self._counts_late:
+            return domain.nodes
+        # None of its nodes may be left, where others removed what this removes, too.
+        return max(domain.nodes + self._counts.get(domain.domid, 0), 0)
 
     def note_creation(self) -> None:
         self.created = True
@@ -186,16 +196,24 @@ class Transaction:
         node = touched.node
         if node is not None:
             permissions = self.domains.live(node.permissions, node.generation)
-            node = Node(node.value, permissions, node.children, self._tree.next_generation())
+            generation = self._tree.next_generation()
+            node = Node(node.value, permissions, node.children, generation, self._tree.header_bytes)
             self._tree.store(path, node, checked=False)
         elif touched.generation != ABSENT:
             self._tree.drop(path)
 
     def _check_counts(self) -> None:
         checked = self.created and not self._connection.privileged
+        counts_down = 18 <= self._connection.server.plays.minor < 22
         for domid, change in self._counts.items():
             domain = self.domains.find_or_believe(domid)
             if domain is None:
                 raise Refused("ENOMEM")
-            if checked and domid and domain.nodes + change >= domain.quota.nodes > 0:
+            if not domid:
+                continue
+            nodes = domain.nodes + change
+            # Fewer than none: others removed the same nodes, which is a conflict.
+            if nodes < 0 and counts_down:
+                raise Refused("ENOSPC" if checked else "ENOMEM")
+            if checked and nodes >= domain.quota.nodes > 0:
                 raise Refused("ENOSPC")

@@ -28,25 +28,27 @@ if TYPE_CHECKING:
 
     Permissions = tuple[Permission, ...]
 
-_RECORD_BYTES: Final = 24
 _PERMISSION_BYTES: Final = 8
-"""sizeof(struct xs_tdb_record_hdr) and of one permission: what xenstored charges beside a node's contents."""
+"""sizeof(struct xs_permissions): what xenstored charges for one."""
 
 
 class Node:
     """A node as it was at `generation`. `children`: their names, each with a NUL, oldest first.
 
-    `size_bytes` is what the quotas for a node's size and for memory count.
+    `size_bytes` is what the quotas for a node's size and for memory count: `header_bytes`, which
+    depends on the release, and what is in it.
     """
 
     __slots__ = ("children", "generation", "permissions", "size_bytes", "value")
 
-    def __init__(self, value: bytes, permissions: Permissions, children: bytes, generation: int) -> None:
+    def __init__(
+        self, value: bytes, permissions: Permissions, children: bytes, generation: int, header_bytes: int
+    ) -> None:
         self.value = value
         self.permissions = permissions
         self.children = children
         self.generation = generation
-        self.size_bytes = _RECORD_BYTES + _PERMISSION_BYTES * len(permissions) + len(value) + len(children)
+        self.size_bytes = header_bytes + _PERMISSION_BYTES * len(permissions) + len(value) + len(children)
 
     @property
     def owner(self) -> int:
@@ -74,17 +76,18 @@ def check_size(domains: Domains, domain: Domain, node: Node) -> None:
 class Tree:
     """All nodes, and what their owners are charged for them.
 
-    `read`, `put`, `drop`, `count`, `note_creation` and `lose` are what requests are
+    `read`, `put`, `drop`, `count`, `owned`, `note_creation` and `lose` are what requests are
     made of; a transaction has them too, and keeps its changes to itself.
     """
 
-    __slots__ = ("domains", "generation", "nodes", "quota")
+    __slots__ = ("domains", "generation", "header_bytes", "nodes", "quota")
 
     def __init__(self, domains: Domains, quota: Quota) -> None:
         self.nodes: dict[bytes, Node] = {}
         self.generation = 0
         self.domains = domains
         self.quota = quota
+        self.header_bytes = quota.release.node_header_bytes
 
     def read(self, path: bytes) -> Node | None:
         return self.nodes.get(path)
@@ -106,7 +109,7 @@ class Tree:
                 (xenstored's word for it). Not if not `checked`: what undoes or removes must go through.
         """
         self.generation += 1
-        node = Node(value, permissions, children, self.generation)
+        node = Node(value, permissions, children, self.generation, self.header_bytes)
         if checked and connection is not None:
             if connection.domain is not None:
                 check_size(self.domains, connection.domain, node)
@@ -153,6 +156,10 @@ class Tree:
                 self.domains.note(domain, "nodes", domain.nodes)
         elif change > 0:
             raise Refused("ENOMEM")
+
+    def owned(self, domain: Domain) -> int:
+        """How many nodes a domain owns, for its quota."""
+        return domain.nodes
 
     def note_creation(self) -> None:
         """A node was made: a transaction then minds its client's number of nodes."""

@@ -19,6 +19,9 @@ _OK = b"OK\0"
 
 
 def _watch_path(connection: Connection, path: bytes) -> bytes:
+    if path[:1] == b"@" and connection.server.plays.special_nodes:
+        check_name(connection, path)
+        return path
     if path[:1] == b"@":
         if len(path) > xs_wire.XENSTORE_REL_PATH_MAX:
             raise Refused("EINVAL")
@@ -67,8 +70,8 @@ def do_unwatch(connection: Connection, _view: View, payload: bytes) -> bytes:
     parts = payload.split(b"\0")[:-1]
     if len(parts) != 2:
         raise Refused("EINVAL")
-    path = absolute(connection, parts[0])
-    if connection.server.plays.minor >= 18 and path[:1] != b"@":
+    path = parts[0] if parts[0][:1] == b"@" else absolute(connection, parts[0])
+    if connection.server.plays.minor >= 18:
         check_name(connection, path)
     watch = connection.watches.get((path, parts[1]))
     if watch is None:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xentool.store.connection import Cause, Connection
     from xentool.store.server import Server
-    from xentool.store.tree import Node, Permissions
+    from xentool.store.tree import Node
 
 
 class Watch:
@@ -121,10 +121,9 @@ class Watches:
         Who set a depth is told of the domain by its number, ``@releaseDomain/5``,
         and so is who watches just that. Not `everybody`: nobody else is.
         """
-        permissions = self._server.special[name]
         if everybody:
             for watch in self._matches(name, exact=True):
-                if watch.depth < 0 and self._may_be_told(watch.connection, permissions):
+                if watch.depth < 0 and self._may_be_told(watch.connection, name):
                     watch.connection.send_event(name, watch.token, None)
         if domid < 0 or self._server.plays.minor < 22:
             return
@@ -132,15 +131,14 @@ class Watches:
         found = self._matches(named, exact=True)
         found += [watch for watch in self._matches(name, exact=True) if watch.depth > 0]
         for watch in sorted(found, key=lambda watch: (watch.connection.serial, watch.serial)):
-            if self._may_be_told(watch.connection, permissions):
+            if self._may_be_told(watch.connection, name):
                 watch.connection.send_event(named, watch.token, None)
 
-    def _may_be_told(self, connection: Connection, permissions: Permissions) -> bool:
-        """Whether a special path with `permissions` is for `connection`."""
-        if may_see_special(connection, permissions):
-            return True
-        # Since 4.18 special paths are nodes, and the root is above them.
-        return self._server.plays.minor >= 18 and may_read(connection, self._server.tree.nodes[b"/"])
+    def _may_be_told(self, connection: Connection, name: bytes) -> bool:
+        """Whether the special path `name` is for `connection`."""
+        if self._server.plays.special_nodes:
+            return self._may_know(connection, name, None, None, None)
+        return may_see_special(connection, self._server.special[name])
 
     def _matches(self, name: bytes, *, exact: bool) -> list[Watch]:
         """The watches on `name` and above it; each connection's in the order in which they were set."""
