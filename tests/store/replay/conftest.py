@@ -9,7 +9,7 @@ import pytest
 
 from tests.store.replay.xenstored import Xenstored
 
-RELEASES = ("4.17",)
+RELEASES = ("4.17", "4.20")
 
 
 @pytest.fixture(scope="session", params=RELEASES)

@@ -22,6 +22,8 @@ class Known(NamedTuple):
     asked: Step
     theirs: tuple[int, bytes]
     ours: tuple[int, bytes]
+    releases: tuple[str, ...] = ("4.17", "4.20")
+    """Whose C xenstored gives that answer; of others it gives ours."""
 
 
 def _dom0(kind: int, payload: bytes) -> Step:
@@ -58,6 +60,27 @@ KNOWN = (
         (xs.XS_ERROR, b"EACCES\0"),
     ),
     Known(
+        "a transaction that outlives a domain",
+        "C xenstored takes over the permissions of a transaction's nodes as they are when it is committed: a "
+        "domain that got its domid while the transaction was open has the rights that the last one of that "
+        "domid had. Ours ends them with the domain (XSA-322).",
+        (
+            *_introduced(1),
+            _dom0(xs.XS_SET_PERMS, b"/local/domain/1\0n0\0"),
+            _dom0(xs.XS_WRITE, b"/tool/a\0"),
+            _dom0(xs.XS_SET_PERMS, b"/tool/a\0n0\0r1\0"),
+            Step("s0", (Request(xs.XS_TRANSACTION_START, b"\0", 1),)),
+            Step("s0", (Request(xs.XS_WRITE, b"/tool/a\0secret", 1),)),
+            Step(what="destroy", domid=1),
+            _dom0(xs.XS_WRITE, b"/tool/xenstored\0x"),
+            *_introduced(1),
+        ),
+        Step("s0", (Request(xs.XS_TRANSACTION_END, b"T\0", 1),)),
+        Step("d1", (Request(xs.XS_READ, b"/tool/a\0"),)),
+        (xs.XS_READ, b"secret"),
+        (xs.XS_ERROR, b"EACCES\0"),
+    ),
+    Known(
         "a target that is gone",
         "C xenstored lets a stub domain keep the rights of its target's domid after the target is gone, over "
         "the next domain of that domid too; ours ends them with the target.",
@@ -83,5 +106,22 @@ KNOWN = (
         _dom0(xs.XS_READ, b"/tool\0"),
         (xs.XS_ERROR, b"EACCES\0"),
         (xs.XS_READ, b""),
+    ),
+    Known(
+        "dom0's memory",
+        "Since 4.18 C xenstored holds what dom0's nodes take against a guest that may write one of them: it "
+        "refuses the guest from the quota for a guest's memory on. (If that was to write a node that is "
+        "there, it ends, or answers with another error's word.) Dom0 has no limits in ours.",
+        (
+            *_introduced(1),
+            _dom0(xs.XS_WRITE, b"/pub\0"),
+            _dom0(xs.XS_SET_PERMS, b"/pub\0b0\0"),
+            _dom0(xs.XS_MKDIR, b"/x" * 1800 + b"\0"),
+        ),
+        _dom0(xs.XS_READ, b"/tool\0"),
+        Step("d1", (Request(xs.XS_MKDIR, b"/pub/a\0"),)),
+        (xs.XS_ERROR, b"EIO\0"),
+        (xs.XS_MKDIR, b"OK\0"),
+        releases=("4.20",),
     ),
 )

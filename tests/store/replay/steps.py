@@ -70,8 +70,9 @@ _ODD = (
     (99, b"x\0"),
 )
 _NO_PATHS = (b"", b"//", b"/a/", b"/a//b", b"/a b", b"/a\xff", b"a/")
+_DEEP = b"/x" * 1500
 _STRANGE_PATHS = (
-    *_NO_PATHS, b"/x" * 1500, b"/x" * 1600, b"@bad", b"@releaseDomain", b"/local/domain/1/" + b"y" * 2048,
+    *_NO_PATHS, _DEEP, _DEEP + b"/x" * 100, b"@bad", b"@releaseDomain", b"/local/domain/1/" + b"y" * 2048,
     b"rel/" + b"y" * 2044, b"y" * 2048, b"y" * 2049, b"/tool/..",
 )  # fmt: skip
 
@@ -81,15 +82,20 @@ _SPECIAL = (b"@releaseDomain", b"@introduceDomain")
 
 
 def is_fatal(xen: str, who: str, request: Request) -> bool:
-    """Whether the release's C xenstored answers with what errno was left from before, and ends if that is 0.
+    """Whether the release's C xenstored ends of it, or of what comes later.
 
-    Both were mended in 4.18: a path that is no string; permissions of a special path that are refused. The
-    same happens, in 4.20 too, to who writes what its owner has no memory left for: no profile goes so far.
+    4.17 answers a path that is no string, and permissions of a special path that are refused, with what errno
+    was left from before, and ends if that is 0. Both were mended in 4.18. The same happens, in 4.20 too, to
+    who writes what its owner has no memory left for: no profile goes so far, but for what counts since 4.18,
+    KNOWN: "dom0's memory". And since 4.18 it ends with the domain that a special path was given to: it looks
+    for the slash in that path.
     """
     kind, payload = request.kind, request.payload
     if xen != "4.17":
-        # KNOWN: "special paths are nodes"
-        return kind == xs.XS_SET_PERMS and payload[:1] == b"@"
+        if kind in (xs.XS_WRITE, xs.XS_MKDIR):
+            return payload.startswith(_DEEP)
+        is_special = kind == xs.XS_SET_PERMS and payload[:1] == b"@"
+        return is_special and who[0] == "s" and payload.split(b"\0")[1][1:] != b"0"
     if kind in _ONE_PATH:
         return not payload or payload.find(b"\0") != len(payload) - 1
     is_special = kind == xs.XS_SET_PERMS and payload[:1] == b"@"
@@ -114,6 +120,8 @@ class Generator:
         self._slots: dict[str, list[int]] = {}
         self._watched: dict[str, list[tuple[bytes, bytes]]] = {}
         self._serial = 0
+        self._used_again = 0
+        """The serial of the last transaction that was begun before a domid was used again."""
         self._introduced: list[int] = []
         self._targets: set[int] = set()
         self._sockets = ["s0", "s1", "s2"]
@@ -256,7 +264,10 @@ class Generator:
             )
         if not slots:
             return Request(xs.XS_TRANSACTION_END, word)
-        return Request(xs.XS_TRANSACTION_END, word, slots.pop(self.random.randrange(len(slots))))
+        slot = slots.pop(self.random.randrange(len(slots)))
+        if slot <= self._used_again:  # KNOWN: "a transaction that outlives a domain"
+            word = b"F\0"
+        return Request(xs.XS_TRANSACTION_END, word, slot)
 
     def _reset(self, who: str) -> Request:
         self._slots[who] = []
@@ -319,6 +330,7 @@ class Generator:
         domid = pick.choice(self.profile.domids)
         if domid not in self._introduced:
             yield from self._introduce(domid)
+            self._used_again = self._serial
             return
         if domid in self._targets:  # KNOWN: "a target that is gone"
             return
@@ -339,6 +351,7 @@ class Generator:
         yield Step("s0", (Request(xs.XS_IS_DOMAIN_INTRODUCED, b"%d\0" % domid),))
         if pick.random() < 0.7:
             yield from self._introduce(domid)
+            self._used_again = self._serial
 
     def _forget(self, domid: int, *, keep: bool = False) -> None:
         self._slots.pop(f"d{domid}", None)

@@ -17,7 +17,8 @@ def test_known_difference(known: Known, xenstored: Xenstored) -> None:
     with closing(xenstored.start()) as theirs, closing(OurPlayer(xenstored.xen)) as ours:
         for step in known.steps:
             assert theirs.play(step) == ours.play(step)
-        for player, expected in ((theirs, known.theirs), (ours, known.ours)):
+        differs = xenstored.xen in known.releases
+        for player, expected in ((theirs, known.theirs if differs else known.ours), (ours, known.ours)):
             player.play(known.then)
             ((kind, _, payload),) = player.play(known.asked).replies
             assert (kind, payload) == expected, known.reason
