@@ -299,6 +299,14 @@ class TestDomainsThatGo:
         assert refusal(lambda: dom0.introduce(0, 1, 1)) == "EINVAL"  # type: ignore[arg-type]
 
 
+def test_a_node_that_cannot_be_given_away_stays_counted() -> None:
+    """DOMID_ANY may be named since 4.22, and no domain that owns nodes."""
+    world = World("4.22")
+    world.dom0.write("/x", "1")
+    assert refusal(lambda: world.dom0.set_perms("/x", ["b32757"])) == "ENOMEM"
+    world.check()
+
+
 class TestHostileBytes:
     @pytest.mark.parametrize("kind", [*range(30), 0xFFFF])
     def test_no_payload_breaks_an_operation(self, server: Server, dom0: StoreClient, kind: int) -> None:
