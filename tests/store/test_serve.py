@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import socket
 import stat
@@ -173,6 +174,36 @@ def test_a_client_that_goes_takes_its_watches_and_transactions_along(running: So
             client.read("/")
         assert len(running.server.connections) == 1
         assert not running.server.watches._by_path
+
+
+def test_without_descriptors_who_comes_is_turned_away_and_nothing_spins(sockets: SocketServer) -> None:
+    lines: list[str] = []
+    sockets.server.log = lines.append
+    coming = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(3)]
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    while fillers[-1] < highest:
+        fillers.append(os.open(os.devnull, os.O_RDONLY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1, hard))
+    try:
+        for sock in coming:
+            sock.connect(sockets.path)
+        for _ in range(5):
+            sockets.handle_ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in fillers:
+            os.close(descriptor)
+    assert lines == ["accept: Too many open files"] * 3
+    assert not select.select([sockets], [], [], 0)[0]
+    for sock in coming:
+        with sock:
+            sock.settimeout(10)
+            assert sock.recv(1) == b""
+    with connected(sockets):
+        sockets.handle_ready()
+        assert len(sockets.server.connections) == 1
 
 
 def test_many_clients_at_once(running: SocketServer) -> None:
