@@ -277,6 +277,16 @@ class TestDevice:
         thread.join(5)
         driver.ours.close()
 
+    def test_a_device_that_fails_while_a_watch_waits_is_a_daemon_that_is_gone(self) -> None:
+        transport = DeviceTransport("/dev/null")
+        os.close(transport._descriptor)
+        transport._descriptor = os.open("/proc/self/mem", os.O_RDONLY)  # polls readable; reading is EIO
+        with (
+            StoreClient(transport=transport, timeout_seconds=5) as client,
+            pytest.raises(StoreGoneError, match="Input/output error"),
+        ):
+            client.next_event(5)
+
     def test_an_ordinary_file_is_no_device_and_is_never_written_to(self, tmp_path: Path) -> None:
         file = tmp_path / "passwd"
         file.write_bytes(b"root:x:0:0")

@@ -371,6 +371,8 @@ class StoreClient(Administration):
                 came = self._receive(left)
             except StoreGoneError as error:
                 raise self._gone(error.reason, [(xs_wire.XS_WATCH_EVENT, b"")]) from None
+            except OSError as error:
+                raise self._gone(error.strerror or str(error), [(xs_wire.XS_WATCH_EVENT, b"")]) from error
             if not came:
                 return None
 
