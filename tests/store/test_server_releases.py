@@ -285,6 +285,7 @@ class TestPermissions:
         assert watch.next(0) is not None
         dom0.set_perms("@releaseDomain", ["n0", "r5"])
         assert (watch.next(0) is not None) == are_nodes
+        assert watch.next(0) is None
         with dom0.transaction() as transaction:
             transaction.set_perms("@introduceDomain", ["n0", "r5"])
             transaction.set_perms("@releaseDomain", ["n0"])
@@ -293,6 +294,15 @@ class TestPermissions:
         # What cannot be done to them, whatever they are: a node's contents.
         for kind in (xs_wire.XS_READ, xs_wire.XS_WRITE, xs_wire.XS_RM, xs_wire.XS_MKDIR):
             assert ask(dom0, kind, b"@releaseDomain\0")[1] == b"EINVAL\0"
+
+    @pytest.mark.parametrize(("release", "told"), [("4.17", False), ("4.18", True), ("4.22", False)])
+    def test_of_special_paths_concern_watches_on_the_root(self, release: str, told: bool) -> None:
+        world = World(release)
+        watch = world.dom0.watch("/")
+        assert watch.next(0) is not None
+        world.dom0.set_perms("@releaseDomain", ["n0", "r5"])
+        event = watch.next(0)
+        assert (event.path if event else "") == ("@releaseDomain" if told else "")
 
     @pytest.mark.parametrize("release", ["4.17", "4.18"])
     def test_of_special_paths_go_back_to_dom0_with_who_had_them(self, release: str) -> None:

@@ -12,7 +12,8 @@ since  what C xenstored does
 4.21   GET_FEATURE and SET_FEATURE, for dom0
 4.22   quotas per domain, GET_QUOTA and SET_QUOTA; every quota is the first
        number that is refused, 0 is none; watches with a depth and
-       "@releaseDomain/DOMID"; permissions for DOMID_ANY; GET_FEATURE for all
+       "@releaseDomain/DOMID"; permissions for DOMID_ANY; GET_FEATURE for all;
+       watches on the root do not mean special paths
 
 Source: tools/xenstore (4.17), tools/xenstored (4.18 to 4.22), docs/misc/xenstore.txt.
 """

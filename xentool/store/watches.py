@@ -146,6 +146,8 @@ class Watches:
         if not by_path:
             return []
         found = list(by_path.get(name, {}).values())
+        if name[:1] == b"@" and self._server.plays.minor >= 22:
+            exact = True  # Before, a special path that is a node is below the root for watches, too.
         level = 0
         while not exact and name != b"/":
             name = parent_of(name)
