@@ -47,8 +47,13 @@ print(json.dumps(taken))
 
 def measured(malformed_bytes: int = MALFORMED_BYTES) -> dict[str, float]:
     """The siege's figures: how long dom0 waited (seconds), what was sent (bytes), what it took (bytes)."""
-    with tempfile.TemporaryDirectory() as folder, Siege(Path(folder)) as siege:
-        dom0 = subprocess.Popen([sys.executable, "-c", _DOM0, siege.path], stdout=subprocess.PIPE, text=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Siege(Path(folder)) as siege,
+        subprocess.Popen(
+            [sys.executable, "-c", _DOM0, siege.path], stdout=subprocess.PIPE, text=True
+        ) as dom0,
+    ):
         assert dom0.stdout is not None
         while not _has_spoken(dom0):
             siege.serve()
