@@ -316,50 +316,6 @@ class TestPermissions:
         world.dom0.set_perms("@releaseDomain", ["n0"])
 
 
-class TestTransactions:
-    """What is refused at once, and what at the end."""
-
-    @pytest.mark.parametrize(("release", "at_once"), [("4.17", False), ("4.18", True)])
-    def test_too_many_nodes(self, release: str, at_once: bool) -> None:
-        world = World(release)
-        guest = world.guest()
-        world.server.quota.nodes = world.domain().nodes + 2
-        transaction = guest.transaction()
-        transaction.write("a", "")
-        transaction.write("b", "")
-        if at_once:
-            assert refusal(lambda: transaction.write("c", "")) == "ENOSPC"
-        else:
-            transaction.write("c", "")
-            assert refusal(transaction.commit) == "ENOSPC"
-
-    @pytest.mark.parametrize(
-        ("release", "word"), [("4.17", "EAGAIN"), ("4.18", "ENOMEM"), ("4.22", "EAGAIN")]
-    )
-    def test_nodes_that_others_removed(self, release: str, word: str) -> None:
-        world = World(release)
-        guest = world.guest()
-        guest.write("a/b", "")
-        transaction = guest.transaction()
-        transaction.rm("a")
-        guest.rm("a")
-        world.dom0.rm("/local/domain/5")
-        assert refusal(transaction.commit) == word
-
-    @pytest.mark.parametrize(("release", "word"), [("4.17", ""), ("4.18", "ENOMEM")])
-    def test_giving_away_a_node_whose_owner_went(self, release: str, word: str) -> None:
-        world = World(release)
-        world.guest()
-        transaction = world.dom0.transaction()
-        assert transaction.exists("/local/domain/5")
-        world.release(5)
-        if word:
-            assert refusal(lambda: transaction.set_perms("/local/domain/5", ["n0"])) == word
-        else:
-            transaction.set_perms("/local/domain/5", ["n0"])
-        assert refusal(transaction.commit) == "EAGAIN"
-
-
 def test_a_guest_that_was_held_up_by_its_memory_goes_on_when_there_is_some() -> None:
     world = World()
     guest = world.introduced(5)

@@ -204,16 +204,18 @@ class Transaction:
 
     def _check_counts(self) -> None:
         checked = self.created and not self._connection.privileged
-        counts_down = 18 <= self._connection.server.plays.minor < 22
+        # A domain that went, or has fewer nodes than none since others removed the same: always a conflict.
+        # Its word is that of a quota in these releases, for they take it for a large number.
+        minds_fewer = 18 <= self._connection.server.plays.minor < 22
+        word = "ENOSPC" if checked and minds_fewer else "ENOMEM"
         for domid, change in self._counts.items():
             domain = self.domains.find_or_believe(domid)
             if domain is None:
-                raise Refused("ENOMEM")
+                raise Refused(word)
             if not domid:
                 continue
             nodes = domain.nodes + change
-            # Fewer than none: others removed the same nodes, which is a conflict.
-            if nodes < 0 and counts_down:
-                raise Refused("ENOSPC" if checked else "ENOMEM")
+            if nodes < 0 and minds_fewer:
+                raise Refused(word)
             if checked and nodes >= domain.quota.nodes > 0:
                 raise Refused("ENOSPC")
