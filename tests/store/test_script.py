@@ -98,6 +98,11 @@ def test_all_or_nothing(client: StoreClient) -> None:
         assert not client.exists("/b")
 
 
+def test_what_is_to_go_may_be_gone(client: StoreClient) -> None:
+    run(client, "rm /none\nrm /none/none\nwrite /a 1")
+    assert client.read("/a") == b"1"
+
+
 def test_an_expectation_says_what_was_found(client: StoreClient) -> None:
     client.write("/a", "\x1b[2J")
     with pytest.raises(ExpectationError) as caught:

@@ -310,6 +310,12 @@ def test_what_a_gone_domain_left_is_one_finding_a_tree(store: StoreClient) -> No
     ]
 
 
+def test_what_is_in_a_gone_domains_tree_is_no_finding_of_its_own(store: StoreClient) -> None:
+    store.write("/local/domain/9/backend/vbd/8/1/state", "6")
+    store.write("/local/domain/9/device-model/8/state", "running")
+    assert [finding.path for finding in audited(store)] == ["/local/domain/9"]
+
+
 def test_findings_come_gravest_first(store: StoreClient) -> None:
     store.write("/libxl/9", "")
     states("1", "2")(store)

@@ -156,11 +156,12 @@ paths are `@introduceDomain` and `@releaseDomain`. With --json each event is an 
         _TREES + "transaction",
         text="""\
 Reads operations from FILE, or from standard input, one a line: `read PATH...`, `write PATH VALUE [PATH
-VALUE]...`, `rm PATH...`, `mkdir PATH...`, `chmod PATH PERMISSION...`, and `expect PATH VALUE`, which fails
-unless the node has that value. Words are divided by blanks; "..." and '...' keep blanks, and escapes count
-everywhere but in '...'; an empty line, or one that begins with #, does nothing. Either all is carried out
-or nothing, and nobody sees half of it. Where others change the same nodes meanwhile it is tried again, up
-to a hundred times. What was read is printed afterwards. With --dry-run all is tried, and undone.""",
+VALUE]...`, `rm PATH...` (which may be gone already), `mkdir PATH...`, `chmod PATH PERMISSION...`, and
+`expect PATH VALUE`, which fails unless the node has that value. Words are divided by blanks; "..." and
+'...' keep blanks, and escapes count everywhere but in '...'; an empty line, or one that begins with #, does
+nothing. Either all is carried out or nothing, and nobody sees half of it. Where others change the same
+nodes meanwhile it is tried again, up to a hundred times. What was read is printed afterwards. With
+--dry-run all is tried, and undone.""",
         arguments=(Argument("file", "the operations (default: standard input)", "file", required=False),),
         options=(_PREFIX, _DOMAIN),
         dry_run=True,
