@@ -109,6 +109,9 @@ def test_rm(xen: Run, store: StoreClient) -> None:
     assert xen("rm", "/none/none").code == 1
     assert xen("rm", "-t", "/a/b/c").code == 0
     assert store.directory("/a") == ["d"]
+    store.write("/lone/child", "")
+    assert xen("rm", "/lone/child").code == 0
+    assert store.exists("/lone"), "only -t takes what is left empty along"
     store.write("/v", "value")
     store.write("/v/w", "")
     assert xen("rm", "--tidy", "/v/w").code == 0
@@ -266,6 +269,11 @@ def test_an_import_too_large_for_one_transaction_says_so(
         store.write(f"/t/more/{at}", "")
     outcome = xen("import", "--split", "11", "--delete", file, "--json")
     assert (answer(outcome)["transactions"], outcome.err) == (1, "")  # type: ignore[index]
+    for at in range(12):
+        store.write(f"/t/{at}", "other")
+    outcome = xen("import", "--split", "11", "--delete", file, "--json")
+    assert answer(outcome)["transactions"] == 2  # type: ignore[index]
+    assert xen("diff", "/t", file).code == 0
     outcome = xen("import", "--split", "9", "--dry-run", file, "--json")
     assert answer(outcome)["transactions"] == 0  # type: ignore[index]
     assert xen("diff", "/t", file).code == 0

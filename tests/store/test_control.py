@@ -252,6 +252,17 @@ class TestWriteRate:
             guest.take(4096)
         assert world.server.tree.nodes[b"/local/domain/5/n"].value == b"29"
 
+    def test_what_nobody_used_is_lent(self) -> None:
+        world = World()
+        guest = world.introduced(5)
+        tx = world.dom0.transaction()
+        world.clock.now += 1.0
+        for at in range(30):
+            send(guest, xs_wire.XS_WRITE, b"n\0%d" % at)
+            guest.take(4096)
+        assert world.server.tree.nodes[b"/local/domain/5/n"].value == b"29"
+        tx.abort()
+
     def test_a_commit_costs_one_however_large_it_is(self) -> None:
         world = World()
         guest = world.introduced(5)
