@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -76,6 +77,30 @@ def test_an_empty_path_leads_nowhere(xen: Run, store: StoreClient, tmp_path: Pat
         assert outcome.code == 3, words
         assert "the path" in outcome.err
     assert store.read("/local/domain/3/name") == b"other"
+
+
+def test_an_import_in_parts_says_what_it_had_done(xen: Run, store: StoreClient, tmp_path: Path) -> None:
+    file = tmp_path / "t.json"
+
+    def nodes(*values: str) -> bytes:
+        listed = [{"path": "", "value": ""}]
+        listed += [{"path": str(at), "value": value} for at, value in enumerate(values)]
+        return json.dumps({"format": "xentool-store", "version": 1, "path": "/t", "nodes": listed}).encode()
+
+    file.write_bytes(nodes("1", "2", "x" * 4095))
+    outcome = xen("import", "--split", "2", str(file))
+    assert outcome.code == 3
+    assert "XenStore takes at most 4,096" in outcome.err
+    assert not store.exists("/t"), "what can be known before is known before"
+    file.write_bytes(
+        nodes("1", "2").replace(
+            b'{"path": "1", "value": "2"}', b'{"path": "1", "value": "2", "permissions": ["n4000000000"]}'
+        )
+    )
+    outcome = xen("import", "--split", "2", str(file))
+    assert outcome.code == 1
+    assert "xentool: 2 of 3 changes had been made by then, and stay\n" in outcome.err
+    assert store.directory("/t") == ["0"]
 
 
 def test_what_is_no_file_is_written_to_and_not_replaced(xen: Run, tmp_path: Path) -> None:

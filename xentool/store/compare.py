@@ -5,6 +5,10 @@ Trees are dicts by path relative to their root, which itself is ``""``.
 
 from __future__ import annotations
 
+from xentool.abi import xs_wire
+from xentool.store import codec
+from xentool.store.operations import write_payload
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -117,6 +121,18 @@ def apply_changes(
             batch.write(path, after.value or b"")
         if permissions and after.permissions and (change.before is None or change.permissions):
             batch.set_perms(path, after.permissions)
+
+
+def check_changes(root: str, changes: Sequence[Difference]) -> None:
+    """See that each of `changes` below `root` can be asked for at all, before the first one is.
+
+    Raises:
+        StoreError: EINVAL, a path is too long; E2BIG, with its value it is more than a message.
+    """
+    for change in changes:
+        if change.after is not None:
+            payload = write_payload(join(root, change.path), change.after.value or b"")
+            codec.encode(xs_wire.XS_WRITE, 0, 0, payload)
 
 
 def join(root: str, relative: str) -> str:

@@ -6,7 +6,7 @@ import os
 
 from xentool.cli.answer import flush_answer
 from xentool.cli.commands.store import asked, failing_above_one, home_of, located
-from xentool.errors import HostError, NotFoundError, UsageError
+from xentool.errors import HostError, NotFoundError, UsageError, XentoolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def import_(
     split: int | None,
     domain: str | None,
 ) -> int:
-    from xentool.store.compare import apply_changes
+    from xentool.store.compare import apply_changes, check_changes
 
     if split == 0:
         raise UsageError("import", file, "--split needs at least 1")
@@ -124,6 +124,7 @@ def import_(
         return _imported(context, root, changes, 0)
     parts = -(-len(changes) // limit)
     if parts > 1:
+        check_changes(root, changes)
         context.note(f"{len(changes):,} changes are too many for one transaction: they are made in {parts:,}")
     for at in range(0, len(changes), limit):
         part = changes[at : at + limit]
@@ -132,7 +133,12 @@ def import_(
             with transaction.batch() as batch:
                 apply_changes(batch, root, part, permissions=permissions)
 
-        asked(store, lambda some=some: store.run_transaction(some))  # type: ignore[misc]
+        try:
+            asked(store, lambda some=some: store.run_transaction(some))  # type: ignore[misc]
+        except XentoolError as error:
+            if at:
+                error.add_note(f"{at:,} of {len(changes):,} changes had been made by then, and stay")
+            raise
     return _imported(context, root, changes, parts)
 
 
