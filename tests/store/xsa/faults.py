@@ -78,6 +78,12 @@ FAULTS = [
     ),
     Fault(
         322,
+        "a transaction's nodes are taken over as they are",
+        holes.rewriting_renews_grants,
+        test_domids.test_xsa_322_a_transaction_that_outlives_a_domain_renews_no_grant,
+    ),
+    Fault(
+        322,
         "grants on special paths are to a number",
         holes.special_grants_outlive_domains,
         test_domids.test_xsa_322_special_watches_are_not_inherited_either,

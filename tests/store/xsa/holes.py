@@ -94,6 +94,10 @@ def grants_outlive_domains(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Domains, "granted", lambda self, domid, _generation: self.find(domid) is not None)
 
 
+def rewriting_renews_grants(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Domains, "live", lambda _self, permissions, _generation: permissions)
+
+
 def special_grants_outlive_domains(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(server, "without_domain", lambda permissions, _domid: permissions)
 

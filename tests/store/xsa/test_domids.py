@@ -39,6 +39,18 @@ def test_xsa_322_special_watches_are_not_inherited_either(world: World) -> None:
     assert watch.next(0) is None
 
 
+def test_xsa_322_a_transaction_that_outlives_a_domain_renews_no_grant(world: World) -> None:
+    dom0, _ = world.dom0, world.guest()
+    dom0.write("/granted", "1")
+    dom0.set_perms("/granted", ["n0", "b5"])
+    with dom0.transaction() as transaction:
+        transaction.write("/granted", "2")
+        world.release(5)
+        heir = world.client(5)
+    assert dom0.read("/granted") == b"2"
+    assert refusal(lambda: heir.read("/granted")) == "EACCES"
+
+
 def test_xsa_417_a_grant_is_not_renewed_by_who_writes_the_node_next(world: World) -> None:
     dom0, guest = world.dom0, world.guest()
     dom0.write("/granted", "1")
