@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 2400
 COMMAND = (
     "cd /lab/checkout && exec python3 -m pytest -p no:cacheprovider -p no:randomly -q -m nested"
-    " --junitxml=/lab/out/nested.xml "
+    " --junitxml=/lab/out/nested.xml --durations=30 "
 )
 
 
@@ -50,7 +50,7 @@ class Outcome:
 
     def __init__(self, boot: Boot, out: Path) -> None:
         shutil.copy(build(), out / "tiny.elf")
-        output: list[bytes] = []
+        log = out / "pytest.log"  # there to be looked at while the lab runs
         result = run(
             ["sh", "-c", COMMAND + boot.tests],
             xen=boot.xen,
@@ -59,12 +59,12 @@ class Outcome:
             out=str(out),
             environment={"XENTOOL_TINY_GUEST": "/lab/out/tiny.elf"},
             timeout_seconds=TIMEOUT_SECONDS,
-            stdout=output.append,
-            stderr=output.append,
+            stdout=_appender(log),
+            stderr=_appender(log),
             log=str(out / "xen.log"),
         )
         self.exit_code = result.exit_code
-        self.text = b"".join(output).decode(errors="replace")
+        self.text = log.read_text(errors="replace") if log.exists() else ""
         report = out / "nested.xml"
         self.cases = list(ET.parse(report).getroot().iter("testcase")) if report.exists() else []
 
@@ -76,6 +76,14 @@ class Outcome:
             for outcome in outcomes
             if (found := case.find(outcome)) is not None and kind in ("", found.get("type"))
         ]
+
+
+def _appender(path: Path) -> Callable[[bytes], None]:
+    def append(data: bytes) -> None:
+        with open(path, "ab") as file:
+            file.write(data)
+
+    return append
 
 
 @pytest.fixture(scope="module")

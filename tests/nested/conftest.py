@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import Dom0, host_state
+from tests.nested.dom0 import Dom0, host_state, others_state
 
 HERE = Path(__file__).parent
 
@@ -36,3 +36,11 @@ def nothing_left(dom0: Dom0) -> Iterator[None]:
     after = host_state(dom0)
     for what, old in before.items():
         assert after[what] == old, f"{what}: changed by the test"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_for_others(dom0: Dom0) -> Iterator[None]:
+    """The same, by the word of xl and xenstore-ls, for each file of tests."""
+    before = others_state(dom0)
+    yield
+    assert others_state(dom0) == before
