@@ -41,7 +41,12 @@ class Boot(NamedTuple):
 
 BOOTS = {
     **{xen: Boot(xen) for xen in RELEASES},
-    "oxenstored": Boot(DEFAULT_XEN, "oxenstored", "tests/contract/test_store.py", at_least=60),
+    "oxenstored": Boot(
+        DEFAULT_XEN,
+        "oxenstored",
+        "tests/contract/test_store.py tests/nested/test_store_commands.py",
+        at_least=75,
+    ),
 }
 
 
