@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine is no defect of ours: what must be quick says so in its own test.
 settings.register_profile("xentool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("xentool")
+
+# However the tests were started (nohup, in a shell's background): what they start is not deaf to signals.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ON_XEN = os.path.exists("/proc/xen/capabilities")
 

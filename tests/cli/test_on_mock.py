@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,16 +37,21 @@ class Host:
         with open(f"{folder}/tiny.cfg", "w", encoding="utf-8") as file:
             file.write('name = "tiny"\nkernel = "kernel"\nmemory = 8\n')
 
-    def start(self, *argv: str, **options: object) -> subprocess.Popen[str]:
+    @contextmanager
+    def start(self, *argv: str, **options: object) -> Iterator[subprocess.Popen[str]]:
         pipe = subprocess.PIPE
         streams = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **options}
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        with subprocess.Popen(  # type: ignore[call-overload]
             [sys.executable, "-m", "xentool", *argv],
             cwd=self.folder,
             env=self.environment,
             text=True,
             **streams,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()  # a test that fails does not wait for what it started
 
     def run(self, *argv: str, typed: str = "") -> tuple[int, str, str]:
         with self.start(*argv) as process:
