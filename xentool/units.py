@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 else:
     Pfn = Mfn = Vaddr = DomId = Port = int
 
+DOMAIN0 = DomId(0)
+"""The domain that runs the toolstack and, mostly, the backends."""
+
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 

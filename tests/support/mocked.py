@@ -12,6 +12,7 @@ from xentool.domain.host import Host
 from xentool.domain.lifecycle import destroy
 from xentool.domain.paths import Paths
 from xentool.hypervisor.mock.remote import RemoteMock
+from xentool.mockhost.dom0 import MockDom0
 from xentool.mockhost.life import attach, stop, store_socket
 from xentool.store.client import StoreClient
 from xentool.units import DomId
@@ -26,6 +27,7 @@ class MockedHost:
         self.kernel = Path(self.directory).parent / "kernel.elf"
         if not self.kernel.exists():
             self.kernel.write_bytes(pv_kernel())
+        self.dom0 = MockDom0(self.directory)
 
     def __enter__(self) -> Self:
         self.hypervisor: RemoteMock = attach(self.directory)
@@ -41,7 +43,7 @@ class MockedHost:
         return StoreClient(store_socket(self.directory))
 
     def host(self, *, hypervisor: object = None, store: StoreClient | None = None) -> Host:
-        return Host(hypervisor or self.hypervisor, store or self.store, self.paths)  # type: ignore[arg-type]
+        return Host(hypervisor or self.hypervisor, store or self.store, self.paths, self.dom0)  # type: ignore[arg-type]
 
     def config(self, name: str, **keys: object) -> DomainConfig:
         base = DomainConfig(name=name, kernel=str(self.kernel), memory_kib=16 << 10)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from xentool.dom0.port import Dom0
     from xentool.domain.paths import Paths
     from xentool.hypervisor.port import Hypervisor
     from xentool.store.client import StoreClient
@@ -30,11 +31,14 @@ class Backend:
         lock_directory: str,
         connect: Callable[[], tuple[Hypervisor, StoreClient]],
         connect_store: Callable[[], StoreClient] | None = None,
+        *,
+        make_dom0: Callable[[], Dom0],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
         self._connect = connect
         self._connect_store = connect_store
+        self._make_dom0 = make_dom0
         self._store: StoreClient | None = None
         self._open: tuple[Hypervisor, StoreClient] | None = None
         self._toolstack: Toolstack | None = None
@@ -46,7 +50,7 @@ class Backend:
             from xentool.toolstack.native import NativeToolstack
 
             self._open = self._connect()
-            self._toolstack = NativeToolstack(Host(*self._open, self.paths))
+            self._toolstack = NativeToolstack(Host(*self._open, self.paths, self._make_dom0()))
         return self._toolstack
 
     @property
@@ -67,7 +71,7 @@ class Backend:
         from xentool.domain.host import Host
         from xentool.toolstack.native import NativeToolstack
 
-        return NativeToolstack(Host(None, None, self.paths))  # type: ignore[arg-type]
+        return NativeToolstack(Host(None, None, self.paths, self._make_dom0()))  # type: ignore[arg-type]
 
     def collect(self) -> tuple[list[str], list[str]]:
         """Undo what killed creates left behind: what was taken away, and what could not be."""
@@ -111,7 +115,12 @@ def _xen() -> Backend:
             hypervisor.close()
             raise
 
-    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, connect)
+    def make_dom0() -> Dom0:
+        from xentool.dom0.linux import LinuxDom0
+
+        return LinuxDom0()  # type: ignore[return-value]
+
+    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, connect, make_dom0=make_dom0)
 
 
 def _mock() -> Backend:
@@ -137,4 +146,9 @@ def _mock() -> Backend:
 
         return StoreClient(store_socket(ensure_running(directory)))
 
-    return Backend(Paths.under(directory), directory, connect, connect_store)
+    def make_dom0() -> Dom0:
+        from xentool.mockhost.dom0 import MockDom0
+
+        return MockDom0(directory)  # type: ignore[return-value]
+
+    return Backend(Paths.under(directory), directory, connect, connect_store, make_dom0=make_dom0)

@@ -6,11 +6,13 @@ name in the store and the pages claimed in Xen.
 
 from __future__ import annotations
 
+from xentool.devices.paths import domain_path, libxl_path
 from xentool.domain.domid_history import recent_domids
 from xentool.domain.locks import xl_lock
 from xentool.domain.names import names_of
-from xentool.domain.nodes import domain_path, identity_nodes, libxl_path, vm_path, write_nodes
+from xentool.domain.nodes import identity_nodes, vm_path
 from xentool.errors import ConfigError, InUseError, NoMemoryError
+from xentool.store.nodes import write_nodes
 from xentool.units import KIB, PAGE_SIZE, DomId, format_size, uuid_bytes
 
 TYPE_CHECKING = False

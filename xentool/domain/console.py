@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from xentool.domain.nodes import domain_path
+from xentool.devices.paths import domain_path
 from xentool.errors import TimedOutError
 
 TYPE_CHECKING = False

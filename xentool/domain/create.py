@@ -17,9 +17,10 @@ from xentool.domain import claim, console, resources, userdata
 from xentool.domain.builder import build_guest
 from xentool.domain.journal import Journal
 from xentool.domain.kernel import load_kernel, open_ramdisk
-from xentool.domain.nodes import commit_nodes, console_nodes, image_nodes
+from xentool.domain.nodes import console_nodes, image_nodes
 from xentool.domain.plan import make_plan
 from xentool.domain.recover import undo_create
+from xentool.store.nodes import commit_nodes
 from xentool.units import uuid_text
 
 TYPE_CHECKING = False

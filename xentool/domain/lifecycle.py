@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xentool.domain.nodes import domain_path
+from xentool.devices.paths import domain_path
 from xentool.domain.remove import remove_domain, without_interruption
 from xentool.errors import NotFoundError, TimedOutError, XentoolError
 from xentool.units import uuid_text

@@ -9,13 +9,12 @@ Source: docs/misc/xenstore-paths.pandoc; the values and the permissions that
 
 from __future__ import annotations
 
+from xentool.devices.paths import backend_path, domain_path, libxl_path
+from xentool.store.nodes import Node
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from xentool.domain.config.model import DomainConfig
-    from xentool.store.client import StoreClient
-    from xentool.store.operations import Transaction
     from xentool.units import DomId, Mfn, Port
 
 CONSOLE_LIMIT = 1 << 20  # bytes that xenconsoled keeps for a console nobody reads
@@ -37,34 +36,8 @@ GUEST_OWNED = (
 )  # fmt: skip
 
 
-class Node:
-    """A node to write: its path, its value, its permissions (None: those of its parent)."""
-
-    __slots__ = ("path", "permissions", "value")
-
-    def __init__(self, path: str, value: str = "", permissions: tuple[str, ...] | None = None) -> None:
-        self.path = path
-        self.value = value
-        self.permissions = permissions
-
-    def __repr__(self) -> str:
-        return f"Node({self.path!r}, {self.value!r}, {self.permissions!r})"
-
-
-def domain_path(domid: DomId) -> str:
-    return f"/local/domain/{domid}"
-
-
-def libxl_path(domid: DomId) -> str:
-    return f"/libxl/{domid}"
-
-
 def vm_path(uuid: str) -> str:
     return f"/vm/{uuid}"
-
-
-def backend_path(backend: DomId, kind: str, domid: DomId, devid: int) -> str:
-    return f"{domain_path(backend)}/backend/{kind}/{domid}/{devid}"
 
 
 def identity_nodes(domid: DomId, config: DomainConfig, uuid: str) -> list[Node]:
@@ -157,24 +130,3 @@ def console_nodes(domid: DomId, backend: DomId, port: Port, mfn: Mfn) -> list[No
     nodes += [Node(f"{back}/{name}", value) for name, value in described.items()]
     nodes += [Node(f"{record}/{name}", value) for name, value in described.items()]
     return nodes
-
-
-def in_tree_order(nodes: Iterable[Node]) -> list[Node]:
-    """Parents before children: for printing."""
-    return sorted(nodes, key=lambda node: node.path.split("/"))
-
-
-def write_nodes(store: Transaction, nodes: Iterable[Node]) -> None:
-    """Write `nodes`, which are not there yet, in their order, in one go."""
-    given: dict[str, tuple[str, ...] | None] = {}
-    with store.batch() as batch:
-        for node in nodes:
-            # A new node has its parent's permissions: to say them again is a request more for each node.
-            inherited = given.get(node.path[: node.path.rfind("/")])
-            given[node.path] = node.permissions or inherited
-            batch.write(node.path, node.value, None if node.permissions == inherited else node.permissions)
-
-
-def commit_nodes(store: StoreClient, nodes: Iterable[Node]) -> None:
-    """Write `nodes` in one transaction."""
-    store.run_transaction(lambda transaction: write_nodes(transaction, nodes))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.kernel.image import KernelImage
     from xentool.domain.layout import Layout
-    from xentool.domain.nodes import Node
+    from xentool.store.nodes import Node
 
 
 class Plan:

@@ -10,9 +10,10 @@ import os
 import signal
 from contextlib import contextmanager
 
+from xentool.devices.paths import backend_path, domain_path, libxl_path
 from xentool.domain.domid_history import mark_recent
 from xentool.domain.locks import libxl_lock
-from xentool.domain.nodes import backend_path, domain_path, libxl_path, vm_path
+from xentool.domain.nodes import vm_path
 from xentool.domain.userdata import LOCK_NAME, userdata_path
 from xentool.errors import HostError, NotFoundError, StoreError, XentoolError
 from xentool.units import DomId

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from xentool.devices.paths import domain_path
 from xentool.domain.config.userdata import as_it_is, config_from_userdata
-from xentool.domain.nodes import domain_path
 from xentool.domain.userdata import load
 from xentool.units import uuid_text
 

@@ -12,8 +12,8 @@ Source: xl.cfg(5); tools/xl/xl_parse.c (update_cpumap_range, parse_vcpu_affinity
 
 from __future__ import annotations
 
-from xentool.domain.config.model import Frozen, set_slots
 from xentool.errors import ConfigError
+from xentool.values import Frozen, set_slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ Source: xl.cfg(5); tools/xl/xl_parse.c (parse_config_data) of 4.17, 4.20, 4.21 a
 
 from __future__ import annotations
 
-from xentool.domain.config.model import Frozen, set_slots
+from xentool.values import Frozen, set_slots
 
 
 class Key(Frozen):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from xentool.domain.config.affinity import AffinityError, parse_affinity
 from xentool.domain.config.lexer import parse_number
-from xentool.domain.config.model import Frozen, set_slots
 from xentool.errors import ConfigError
+from xentool.values import Frozen, set_slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
     from xentool.domain.config.affinity import Affinity
-    from xentool.domain.config.model import Word
     from xentool.domain.config.parser import Setting, Value
+    from xentool.values import Word
 
     W = TypeVar("W", bound=Word)
 

@@ -1,0 +1,141 @@
+"""The port to Domain-0's own system, as the devices' code needs it.
+
+`linux` is the real one; the mock host has another, with links and loop devices
+that exist in its tables alone, but with the machine's real files. Every method
+raises `xentool.errors.XentoolError` and nothing else on purpose. Undoing
+methods (`detach`, `unguard`, `release_…`) find it no error that nothing is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Link(Protocol):
+    """A network interface of Domain-0. `mtu` is in bytes; `bridge` names the one that it is a port of."""
+
+    name: str
+    index: int
+    mtu: int
+    is_bridge: bool
+    bridge: str | None
+
+
+class Links(Protocol):
+    """Network interfaces, bridges and routes (Linux: ioctl and rtnetlink)."""
+
+    def find(self, name: str) -> Link | None:
+        """The interface called so, or None."""
+
+    def wait_for(self, name: str, timeout_seconds: float) -> Link:
+        """The interface, once it is there. TimedOutError if it never comes. Never polls."""
+
+    def rename(self, name: str, new_name: str) -> None: ...
+
+    def set_mtu(self, name: str, mtu: int) -> None: ...
+
+    def set_mac(self, name: str, mac: str) -> None: ...
+
+    def set_up(self, name: str, up: bool = True) -> None: ...
+
+    def add_to_bridge(self, name: str, bridge: str) -> None:
+        """Make it a port of the bridge. NotFoundError: no such bridge. No error if it is one already."""
+
+    def release_from_bridge(self, name: str) -> None: ...
+
+    def set_port_vlan(self, name: str, vlan: str) -> None:
+        """The VLANs of a bridge's port, in xl's words ("10p/20-22/30u")."""
+
+    def add_route(self, address: str, name: str, source: str | None = None) -> None:
+        """A host or network route out of the interface. `address` is an IP address, or NET/BITS."""
+
+    def set_proxy_arp(self, name: str) -> None: ...
+
+
+class Firewall(Protocol):
+    """The virtual firewall-router: what may leave a guest through its interface (nftables, bridge family)."""
+
+    def check(self) -> None:
+        """Raise HostError if this Domain-0 cannot filter (no nftables)."""
+
+    def guard(self, name: str, mac: str, addresses: Sequence[str]) -> None:
+        """Let nothing out of the guest behind the interface `name` but frames from `mac` and, if there are
+        addresses, from those alone, ARP and neighbour discovery included. Replaces what was there."""
+
+    def unguard(self, name: str) -> None: ...
+
+    def guarded(self) -> Mapping[str, Sequence[str]]:
+        """The guarded interfaces and their addresses."""
+
+
+class BlockTarget(Protocol):
+    """What a path names: ``kind`` is "file" or "device".
+
+    `identity` is one for all paths to the same thing: ("file", st_dev, st_ino) or ("device", major, minor).
+    """
+
+    path: str
+    kind: str
+    size_bytes: int
+    identity: tuple[str, int, int]
+    read_only: bool
+
+
+class Loop(Protocol):
+    """A loop device held open. `path` is ``/dev/loopN``, `device` is (major, minor)."""
+
+    path: str
+    device: tuple[int, int]
+
+    def keep(self) -> None:
+        """From now on it stays although nobody has it open: the store says whose it is."""
+
+    def close(self) -> None:
+        """Let go of it. One that was not kept, and that nobody else has open, is gone."""
+
+
+class Blocks(Protocol):
+    """Image files, block devices, loop devices."""
+
+    def describe(self, path: str) -> BlockTarget:
+        """What is there. NotFoundError, HostError (unreadable, neither file nor block device)."""
+
+    def attach_loop(self, path: str, *, read_only: bool, direct_io: bool) -> Loop:
+        """A new loop device on the file. HostError: none free, or the file cannot be opened so."""
+
+    def detach_loop(self, device_path: str, image: str) -> None:
+        """Free the loop device, if it is still that image's."""
+
+    def loops(self) -> Mapping[tuple[int, int], tuple[str, int, int]]:
+        """The identity of the file behind each loop device (major, minor)."""
+
+
+class Programs(Protocol):
+    """Programs that Domain-0 runs for a domain: hotplug scripts, QEMU."""
+
+    def run_script(
+        self, words: Sequence[str], environment: Mapping[str, str], timeout_seconds: float
+    ) -> tuple[int, str]:
+        """Run it to its end: its exit code and what it printed, the last 64 KiB.
+
+        TimedOutError: it hung; it and what it started were ended.
+        """
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a program, and it may be run."""
+
+
+class Dom0(Protocol):
+    """All of it."""
+
+    @property
+    def links(self) -> Links: ...
+    @property
+    def firewall(self) -> Firewall: ...
+    @property
+    def blocks(self) -> Blocks: ...
+    @property
+    def programs(self) -> Programs: ...
