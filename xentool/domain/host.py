@@ -1,4 +1,4 @@
-"""A host, as the code that builds and stops domains sees it: hypervisor, store, Domain-0's own system, paths."""
+"""A host, as the code that runs domains sees it: hypervisor, store, Domain-0's own system, paths."""
 
 from __future__ import annotations
 
