@@ -39,15 +39,18 @@ if TYPE_CHECKING:
         """How one backend in Domain-0 is tied to it: a bridge, a loop device, a script.
 
         Called in this order, once each; `release` always, whatever went wrong. What `prepare`
-        and `connect` made, the kind's ``disconnect(host, address, record)`` takes away again,
-        knowing only the record.
+        and `connect` made, the kind's ``disconnect(host, address, nodes)`` takes away again,
+        knowing only the nodes of the record and, where Domain-0 is the backend, of the backend.
         """
 
         def check(self, host: DeviceHost) -> None:
             """Raise if it cannot work (no such bridge, image unreadable); change nothing."""
 
         def prepare(self, host: DeviceHost, address: Address) -> Mapping[str, str]:
-            """Make what must be there before the backend; more nodes for the backend (and the record)."""
+            """Make what must be there before the backend; more nodes for the backend (not for the record)."""
+
+        def placed(self, host: DeviceHost, address: Address) -> None:
+            """The nodes are in the store: what was claimed is seen by others now, locks can go."""
 
         def connect(self, host: DeviceHost, address: Address) -> Mapping[str, str]:
             """The backend is in InitWait: tie it. Nodes to write to the backend now."""
