@@ -17,6 +17,10 @@ mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
 ln -sf /proc/self/fd /dev/fd
+# Without /dev/stdin Xen's hotplug scripts wait for their locks forever.
+ln -sf /proc/self/fd/0 /dev/stdin
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
 mkdir -p /run/xen /run/xenstored /run/lock/subsys
 
 modprobe -a virtio_console xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xen-blkback xen-netback \
