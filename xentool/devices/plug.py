@@ -1,0 +1,174 @@
+"""Plugging: a device's nodes are written, its backend's driver finds them, hotplug ties it to Domain-0.
+
+The two drivers then connect by themselves, as soon as the guest has one.
+
+Source: tools/libs/light/libxl_device.c (libxl__device_generic_add, libxl__wait_device_connection).
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from xentool.devices.nodes import device_nodes
+from xentool.devices.paths import domain_path
+from xentool.devices.xenbus import CLOSED, CLOSING, INIT_WAIT, await_state
+from xentool.errors import InUseError, TimedOutError, XentoolError
+from xentool.store.nodes import write_nodes
+from xentool.units import DOMAIN0
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from xentool.devices.device import Address, Device, DeviceHost
+    from xentool.store.nodes import Node
+    from xentool.store.operations import Transaction
+    from xentool.units import DomId
+
+_TAKEN = range(INIT_WAIT, 9)
+READY_SECONDS = 10.0
+"""How long a backend's driver may take to find its device (libxl's LIBXL_INIT_TIMEOUT)."""
+
+
+def check(host: DeviceHost, devices: Iterable[Device]) -> None:
+    """Find out, before anything is made, what cannot work: no bridge, no image, no script."""
+    for device in devices:
+        if device.hotplug is not None:
+            device.hotplug.check(host)
+
+
+def place(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
+    """Prepare the devices and write their nodes, all in one transaction.
+
+    Raises:
+        InUseError: the domain has a device of that kind and number.
+        XentoolError: what a device's hotplug found.
+    """
+    if not devices:
+        return
+    prepared = []
+    for device in devices:
+        address = device.address(domid)
+        more = device.hotplug.prepare(host, address) if device.hotplug is not None else {}
+        prepared.append((device, address, more))
+
+    def write(transaction: Transaction) -> None:
+        taken = transaction.read_many([f"{address.record}/backend" for _, address, _ in prepared])
+        for (device, _address, _), there in zip(prepared, taken, strict=True):
+            if there is not None:
+                raise InUseError(
+                    f"attach {device.title} to domain",
+                    domid,
+                    "it has that device already",
+                    hint="choose another number or name, or detach that one first",
+                )
+        nodes: list[Node] = []
+        with transaction.batch() as batch:
+            for device, address, more in prepared:
+                for stale in (address.front, address.back, address.record):
+                    batch.rm(stale)
+                nodes += device_nodes(device, address, more)
+        write_nodes(transaction, nodes)
+
+    host.store.run_transaction(write)
+    for device, address, _ in prepared:
+        if device.hotplug is not None:
+            device.hotplug.placed(host, address)
+
+
+def connect(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
+    """Wait until each backend's driver has found its device, and tie it to Domain-0.
+
+    Raises:
+        TimedOutError: no driver took the backend.
+        XentoolError: the driver gave up, or what tying it met.
+    """
+    deadline = monotonic() + READY_SECONDS
+    for device in devices:
+        address = device.address(domid)
+        state = await_state(host.store, address, _TAKEN, max(0.0, deadline - monotonic()))
+        if state not in _TAKEN:
+            raise TimedOutError(
+                f"attach {device.title} to domain",
+                domid,
+                f"no driver in {_place(address)} took its backend within {READY_SECONDS:g} s",
+                hint=_driver_hint(address),
+            )
+        _refuse_failed(host, device, address, state)
+        if device.hotplug is None:
+            continue
+        nodes = device.hotplug.connect(host, address)
+        if nodes:
+            with host.store.batch() as batch:
+                for name, value in nodes.items():
+                    batch.write(f"{address.back}/{name}", value)
+
+
+def release(devices: Iterable[Device]) -> None:
+    """Let go of what the devices' hotplug held while they were plugged."""
+    for device in devices:
+        if device.hotplug is not None:
+            device.hotplug.release()
+
+
+def attach(host: DeviceHost, domid: DomId, device: Device) -> None:
+    """Plug one device into a domain that is there: whole, or not at all.
+
+    A caller that may be killed notes the device in the journal first.
+    """
+    placed = False
+    try:
+        check(host, [device])
+        place(host, domid, [device])
+        placed = True
+        connect(host, domid, [device])
+    except BaseException as cause:
+        if placed or _is_placed(cause):
+            _undo(host, device.address(domid), cause)
+        raise
+    finally:
+        release([device])
+
+
+def _is_placed(cause: BaseException) -> bool:
+    """Whether it may be that the nodes were written: anything but an error that says they were not."""
+    return not isinstance(cause, XentoolError)
+
+
+def _undo(host: DeviceHost, address: Address, cause: BaseException) -> None:
+    from xentool.devices.record import read_records
+    from xentool.devices.unplug import remove
+
+    try:
+        remove(host, read_records(host.store, address.domid, [(address.kind, address.devid)]))
+    except XentoolError as error:
+        cause.add_note(f"and it could not be taken away again: {error}")
+        cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+
+
+def _refuse_failed(host: DeviceHost, device: Device, address: Address, state: int | None) -> None:
+    """Raise if the backend's driver gave the device up, with its own words."""
+    if state not in (CLOSING, CLOSED):
+        return
+    error = f"{domain_path(address.backend)}/error/backend/{address.back.split('/backend/', 1)[1]}/error"
+    words = host.store.try_read(error) or b""
+    said = words.decode("utf-8", "replace").strip()
+    raise XentoolError(
+        f"attach {device.title} to domain",
+        address.domid,
+        f"the backend's driver in {_place(address)} gave it up" + (f": {said}" if said else ""),
+        hint="`dmesg` there may say more",
+    )
+
+
+def _place(address: Address) -> str:
+    return "Domain-0" if address.backend == DOMAIN0 else f"domain {address.backend}"
+
+
+def _driver_hint(address: Address) -> str:
+    if address.backend != DOMAIN0:
+        return f"does domain {address.backend} run a backend driver and `xl devd`?"
+    module = {"vif": "xen-netback", "vbd": "xen-blkback"}.get(address.backend_kind)
+    if module:
+        return f"is the driver loaded? `modprobe {module}`"
+    return "does the program that serves it run?"
