@@ -16,8 +16,55 @@ if TYPE_CHECKING:
 
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.plan import Plan
+    from xentool.toolstack.deviceviews import ChannelView, DevicePlan, DiskView, VifView
     from xentool.toolstack.views import DomainView, HostView
     from xentool.units import DomId
+
+
+class Devices(Protocol):
+    """Devices of domains that run.
+
+    What a guest can write decides nothing here, but the live figures that a view shows.
+    An `attach…` leaves the device whole, its backend ready for the guest's driver, or
+    nothing of it. Lists are by domain, as asked for, and then in the store's order.
+    """
+
+    def vifs(self, domids: Sequence[DomId]) -> Sequence[VifView]: ...
+
+    def disks(self, domids: Sequence[DomId]) -> Sequence[DiskView]: ...
+
+    def channels(self, domids: Sequence[DomId]) -> Sequence[ChannelView]: ...
+
+    def plan_vif(self, domid: DomId, words: Sequence[str]) -> DevicePlan:
+        """What `attach_vif` would do; changes nothing, and asks no bridge, script or driver."""
+
+    def attach_vif(self, domid: DomId, words: Sequence[str]) -> int:
+        """Plug a network device, given as xl's ``network-attach`` has it (``bridge=br0 mac=…``): its devid.
+
+        Raises:
+            ConfigError: it is no such device.
+        """
+
+    def detach_vif(self, domid: DomId, which: str, *, force: bool = False) -> int:
+        """Unplug the network device of that number or MAC; by `force` without asking the guest. Its devid.
+
+        Raises:
+            NotFoundError: there is none; says which there are.
+            TimedOutError: the guest keeps it. Nothing was taken away.
+        """
+
+    def plan_disk(self, domid: DomId, words: Sequence[str]) -> DevicePlan: ...
+
+    def attach_disk(self, domid: DomId, words: Sequence[str]) -> int:
+        """Plug a disk, given as xl's ``block-attach`` has it (``/img,raw,xvdb,w``, in one word or many)."""
+
+    def detach_disk(self, domid: DomId, which: str, *, force: bool = False) -> int:
+        """Unplug the disk of that name ("xvda") or number; raises as `detach_vif`."""
+
+    def insert_cd(self, domid: DomId, which: str, target: str) -> int:
+        """Put the image `target` into the domain's CD-ROM drive, in the place of what is there."""
+
+    def eject_cd(self, domid: DomId, which: str) -> int: ...
 
 
 class Toolstack(Protocol):
