@@ -18,7 +18,7 @@ from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from xentool.devices.device import Address, Device, DeviceHost
     from xentool.store.nodes import Node
@@ -37,8 +37,12 @@ def check(host: DeviceHost, devices: Iterable[Device]) -> None:
             device.hotplug.check(host)
 
 
-def place(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
+def place(
+    host: DeviceHost, domid: DomId, devices: Sequence[Device], noted: Callable[[], None] | None = None
+) -> None:
     """Prepare the devices and write their nodes, all in one transaction.
+
+    `noted` is called just before they are committed, once it is known that the numbers are free.
 
     Raises:
         InUseError: the domain has a device of that kind and number.
@@ -69,6 +73,8 @@ def place(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
                     batch.rm(stale)
                 nodes += device_nodes(device, address, more)
         write_nodes(transaction, nodes)
+        if noted is not None:
+            noted()
 
     host.store.run_transaction(write)
     for device, address, _ in prepared:
@@ -109,41 +115,6 @@ def release(devices: Iterable[Device]) -> None:
     for device in devices:
         if device.hotplug is not None:
             device.hotplug.release()
-
-
-def attach(host: DeviceHost, domid: DomId, device: Device) -> None:
-    """Plug one device into a domain that is there: whole, or not at all.
-
-    A caller that may be killed notes the device in the journal first.
-    """
-    placed = False
-    try:
-        check(host, [device])
-        place(host, domid, [device])
-        placed = True
-        connect(host, domid, [device])
-    except BaseException as cause:
-        if placed or _is_placed(cause):
-            _undo(host, device.address(domid), cause)
-        raise
-    finally:
-        release([device])
-
-
-def _is_placed(cause: BaseException) -> bool:
-    """Whether it may be that the nodes were written: anything but an error that says they were not."""
-    return not isinstance(cause, XentoolError)
-
-
-def _undo(host: DeviceHost, address: Address, cause: BaseException) -> None:
-    from xentool.devices.record import read_records
-    from xentool.devices.unplug import remove
-
-    try:
-        remove(host, read_records(host.store, address.domid, [(address.kind, address.devid)]))
-    except XentoolError as error:
-        cause.add_note(f"and it could not be taken away again: {error}")
-        cause.add_note("the next xentool command, or `xentool gc`, tries once more")
 
 
 def _refuse_failed(host: DeviceHost, device: Device, address: Address, state: int | None) -> None:

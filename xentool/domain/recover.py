@@ -1,7 +1,8 @@
-"""Finishing what creates left undone: the ones that failed, and the ones that were killed."""
+"""Finishing what creates and attaches left undone: those that failed, and those that were killed."""
 
 from __future__ import annotations
 
+from xentool.domain.attach import undo_attach
 from xentool.domain.journal import Journal
 from xentool.domain.remove import remove_domain, without_interruption
 from xentool.errors import XentoolError
@@ -42,7 +43,7 @@ def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
 
 
 def finish_undone(host: Host) -> tuple[list[str], list[str]]:
-    """Undo every create whose process died.
+    """Undo every create and attach whose process died.
 
     Returns the uuids of what was taken away, and what could not be: sentences. One entry
     that cannot be undone keeps neither the others nor the user's own command back.
@@ -52,7 +53,10 @@ def finish_undone(host: Host) -> tuple[list[str], list[str]]:
     for entry in Journal(host.paths.run).abandoned():
         finished = False
         try:
-            if undo_create(host, entry.facts) is not None:
+            if "attach" in entry.facts:
+                if undo_attach(host, entry.facts):
+                    done.append(f"{entry.facts['uuid']} ({entry.facts['attach']})")
+            elif undo_create(host, entry.facts) is not None:
                 done.append(entry.facts["uuid"])
             finished = True
         except XentoolError as exc:

@@ -11,6 +11,8 @@ import signal
 from contextlib import contextmanager
 
 from xentool.devices.paths import backend_path, domain_path, libxl_path
+from xentool.devices.record import recorded
+from xentool.devices.unplug import prune, remove
 from xentool.domain.domid_history import mark_recent
 from xentool.domain.locks import libxl_lock
 from xentool.domain.nodes import vm_path
@@ -20,10 +22,11 @@ from xentool.units import DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from xentool.devices.record import Recorded
     from xentool.domain.host import Host
-    from xentool.store.operations import Operations, Transaction
+    from xentool.store.operations import Transaction
 
 
 @contextmanager
@@ -46,7 +49,8 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
         XentoolError: it has devices that we cannot take away (nothing is done then), or the
             first step that failed, the others' failures beside it.
     """
-    _refuse_others_devices(host, domid)
+    devices = recorded(host.store, domid)
+    _refuse_others_devices(host, devices, domid)
     consoles = _owned_consoles(host, domid)
 
     def remove_nodes() -> None:
@@ -60,6 +64,7 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     failed: list[Exception] = []
     steps: tuple[Callable[[], object], ...] = (
         lambda: _if_there(host.hypercalls.pause_domain, domid),  # it must not act on nodes that vanish
+        lambda: remove(host, devices) if devices else None,
         remove_nodes,
         lambda: _prune(host, [console.rpartition("/")[0] for console in consoles]),
         lambda: remove_userdata(host.paths.userdata, domid, uuid),
@@ -99,19 +104,13 @@ def _release(host: Host, domid: DomId) -> None:
             raise
 
 
-def _refuse_others_devices(host: Host, domid: DomId) -> None:
-    """Refuse a domain with devices, or a QEMU, that take more than removing nodes.
+def _refuse_others_devices(host: Host, devices: Sequence[Recorded], domid: DomId) -> None:
+    """Refuse a domain with devices, or a QEMU, that take more than we do.
 
     Raises:
         XentoolError: it has such; nothing was touched.
     """
-    record = f"{libxl_path(domid)}/device"
-    found = []
-    for kind in _children(host.store, record):
-        devids = _children(host.store, f"{record}/{kind}")
-        if kind == "console":
-            devids = [devid for devid in devids if devid != "0"]  # the others' backend is QEMU
-        found += [f"{kind} {devid}" for devid in devids]
+    found = [" ".join(device.path.split("/")[-2:]) for device in devices if "/device/pci/" in device.path]
     if host.store.exists(f"{domain_path(DomId(0))}/device-model/{domid}"):
         found.append("a device model (QEMU)")
     if found:
@@ -136,28 +135,15 @@ def _owned_consoles(host: Host, domid: DomId) -> list[str]:
     return [path] if path == backend_path(DomId(int(parts[3])), "console", domid, 0) else []
 
 
-def _children(store: Operations, path: str) -> list[str]:
-    try:
-        return store.directory(path)
-    except StoreError as exc:
-        if exc.errno_name == "ENOENT":
-            return []
-        raise
-
-
 def _prune(host: Host, folders: list[str]) -> None:
     """Remove `backend/console/D`, then what that leaves empty above it, as libxl does."""
 
-    def prune(transaction: Transaction) -> None:
+    def prune_all(transaction: Transaction) -> None:
         for folder in folders:
-            path = folder
-            while path.count("/") > 3 and not _children(transaction, path):  # never above /local/domain/B
-                if transaction.exists(path):
-                    transaction.rm(path)
-                path = path.rpartition("/")[0]
+            prune(transaction, folder)
 
     if folders:
-        host.store.run_transaction(prune)
+        host.store.run_transaction(prune_all)
 
 
 def remove_userdata(directory: str, domid: DomId, uuid: str) -> None:

@@ -7,12 +7,15 @@ libxl knows it. It is written whole or not at all, under the domain's lock.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager
 
 from xentool.domain.locks import libxl_lock
 from xentool.errors import HostError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from xentool.domain.host import Host
     from xentool.domain.plan import Plan
     from xentool.units import DomId
@@ -34,22 +37,58 @@ def save(host: Host, plan: Plan, domid: DomId) -> None:
     """
     from xentool.domain.config.userdata import libxl_json
 
-    directory = host.paths.userdata
     placed = plan.config.cpus is not None or plan.config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
     content = libxl_json(plan.config, plan.uuid, host.hypercalls.version(), nodes)
-    target = userdata_path(directory, "d", domid, plan.uuid, CONFIG_NAME)
-    new = userdata_path(directory, "n", domid, plan.uuid, CONFIG_NAME)
+    with locked(host, domid, plan.uuid):
+        _write(host, domid, plan.uuid, content)
+
+
+@contextmanager
+def locked(host: Host, domid: DomId, uuid: str) -> Iterator[None]:
+    """Hold libxl's lock on the domain's files, which it also holds while it adds and removes devices.
+
+    Raises:
+        HostError: it cannot be taken.
+    """
+    path = userdata_path(host.paths.userdata, "l", domid, uuid, LOCK_NAME)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(libxl_lock(path))
+        except OSError as exc:
+            raise HostError(
+                "lock the files of domain",
+                domid,
+                f"{exc.strerror} ({path})",
+                hint="are you root, is there room?",
+            ) from exc
+        yield
+
+
+def amend(host: Host, domid: DomId, uuid: str, change: Callable[[bytes], bytes]) -> None:
+    """Write the config anew as `change` makes it; under `locked`. A domain of which none is kept stays so.
+
+    Raises:
+        HostError: it cannot be read or written.
+    """
     try:
-        with libxl_lock(userdata_path(directory, "l", domid, plan.uuid, LOCK_NAME)):
-            with open(
-                os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb"
-            ) as file:
-                file.write(content)
-            os.rename(new, target)
+        record = load(host, domid, uuid)
+    except NotFoundError:
+        return
+    _write(host, domid, uuid, change(record))
+
+
+def _write(host: Host, domid: DomId, uuid: str, content: bytes) -> None:
+    directory = host.paths.userdata
+    target = userdata_path(directory, "d", domid, uuid, CONFIG_NAME)
+    new = userdata_path(directory, "n", domid, uuid, CONFIG_NAME)
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+        os.rename(new, target)
     except OSError as exc:
         raise HostError(
-            "save the config of domain", plan.config.name, f"{exc.strerror} ({target})", hint="is there room?"
+            "save the config of domain", domid, f"{exc.strerror} ({target})", hint="is there room?"
         ) from exc
 
 

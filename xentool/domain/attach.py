@@ -1,0 +1,131 @@
+"""Hot plugging: a device for a domain that is there already, or out of one.
+
+Under libxl's lock on the domain the device gets its number, its nodes and its
+place in the domain's record, so that two toolstacks never take one number. What
+a killed process leaves half-plugged, the next command takes away (see `journal`).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from xentool.devices import plug
+from xentool.devices.paths import libxl_path
+from xentool.devices.record import children, is_number
+from xentool.domain import userdata
+from xentool.domain.config.amend import add_device, remove_devices
+from xentool.domain.journal import Journal
+from xentool.errors import NotFoundError
+from xentool.units import DomId, uuid_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from xentool.devices.device import Device
+    from xentool.devices.record import Recorded
+    from xentool.domain.config.userdata import Json
+    from xentool.domain.host import Host
+
+LISTS = {"vif": "nics", "vbd": "disks"}
+"""The list of libxl's record that has the devices of a kind."""
+
+
+def attach_device(
+    host: Host,
+    domid: DomId,
+    kind: str,
+    make: Callable[[str, list[int]], tuple[Device, dict[str, Json]]],
+) -> Device:
+    """Plug a device into a domain: whole, or nothing of it is left.
+
+    `make` is given the domain's uuid and the numbers of the `kind` that are taken; it returns the
+    device and its entry for libxl's record of the domain.
+
+    Raises:
+        NotFoundError: no such domain.
+        XentoolError: it could not be plugged.
+    """
+    uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
+    with Journal(host.paths.run).begin(uuid) as entry, ExitStack() as held:
+        try:
+            with userdata.locked(host, domid, uuid):
+                device, recorded = make(uuid, taken_devids(host, domid, kind))
+                held.callback(plug.release, [device])
+                plug.check(host, [device])
+                noted = f"{domid} {kind} {device.devid}"
+                plug.place(host, domid, [device], noted=lambda: entry.note("attach", noted))
+                userdata.amend(host, domid, uuid, lambda record: add_device(record, LISTS[kind], recorded))
+            plug.connect(host, domid, [device])
+        except BaseException as cause:
+            try:
+                undo_attach(host, entry.facts)
+            except Exception as error:  # noqa: BLE001 - kept beside the cause, and tried again later
+                cause.add_note(f"and it could not be taken away again: {error}")
+                cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+                entry.close(finished=False)
+            raise
+    return device
+
+
+def detach_device(host: Host, domid: DomId, device: Recorded, title: str, *, force: bool = False) -> None:
+    """Unplug a device. The guest is asked to let go of it, unless by `force`.
+
+    Raises:
+        TimedOutError: the guest keeps it; it can go on using it.
+    """
+    from xentool.devices.unplug import detach
+
+    uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
+    detach(host, device, title, force=force)
+    _forget(host, domid, uuid, device)
+
+
+def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
+    """Take away the device that a journal's entry tells of; whether there was one.
+
+    Raises:
+        XentoolError: something of it is left.
+    """
+    words = facts.get("attach", "").split()
+    if len(words) != 3 or not (is_number(words[0]) and is_number(words[2])):
+        return False
+    domid, kind, devid = DomId(int(words[0])), words[1], int(words[2])
+    try:
+        if uuid_text(host.hypercalls.domain_info(domid).handle) != facts["uuid"]:
+            return False  # the domain is gone, and with it all it had
+    except NotFoundError:
+        return False
+    if devid not in taken_devids(host, domid, kind):
+        return False
+    from xentool.devices.record import read_records
+    from xentool.devices.unplug import remove
+    from xentool.domain.remove import without_interruption
+
+    with without_interruption():
+        devices = read_records(host.store, domid, [(kind, devid)])
+        remove(host, devices)
+        _forget(host, domid, facts["uuid"], devices[0])
+    return True
+
+
+def taken_devids(host: Host, domid: DomId, kind: str) -> list[int]:
+    """The numbers of the domain's devices of that kind."""
+    listed = children(host.store, f"{libxl_path(domid)}/device/{kind}")
+    return sorted(int(devid) for devid in listed if is_number(devid))
+
+
+def _forget(host: Host, domid: DomId, uuid: str, device: Recorded) -> None:
+    """Take the device out of libxl's record of the domain."""
+    kind, devid = device.path.split("/")[-2:]
+    if kind not in LISTS:
+        return
+    mac, vdev = device.nodes.get("mac"), device.nodes.get("dev")
+
+    def is_it(entry: Mapping[str, object]) -> bool:
+        if kind == "vbd":
+            return vdev is not None and entry.get("vdev") == vdev
+        return entry.get("devid") == int(devid) or (mac is not None and entry.get("mac") == mac)
+
+    with userdata.locked(host, domid, uuid):
+        userdata.amend(host, domid, uuid, lambda record: remove_devices(record, LISTS[kind], is_it))
