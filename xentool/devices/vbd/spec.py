@@ -53,8 +53,8 @@ _FLAGS = {
 _COLO = ("colo", "colo-host", "colo-port", "colo-export", "active-disk", "hidden-disk")
 _PREFIXES = {
     "raw": ("format", "raw"), "qcow": ("format", "qcow"), "qcow2": ("format", "qcow2"),
-    "vhd": ("format", "vhd"), "iscsi": ("script", "block-iscsi"), "nbd": ("script", "block-nbd"), "enbd": ("script", "block-enbd"),
-    "drbd": ("script", "block-drbd"),
+    "vhd": ("format", "vhd"), "iscsi": ("script", "block-iscsi"), "nbd": ("script", "block-nbd"),
+    "enbd": ("script", "block-enbd"), "drbd": ("script", "block-drbd"),
     "tapdisk": None, "tap": None, "tap2": None, "aio": None, "ioemu": None, "file": None, "phy": None,
 }  # fmt: skip
 """Deprecated prefixes, and what they say; most say nothing."""
@@ -129,7 +129,7 @@ def parse_disk(text: str, *more: str) -> Disk:
     return parser.finish()
 
 
-def parse_disk_mapping(mapping: Mapping[str, str | int | bool]) -> Disk:
+def parse_disk_mapping(mapping: Mapping[str, object]) -> Disk:
     """The disk that a YAML mapping describes: xl's named parameters, and its flags with true or false.
 
     Raises:
@@ -139,8 +139,8 @@ def parse_disk_mapping(mapping: Mapping[str, str | int | bool]) -> Disk:
     for name, value in mapping.items():
         if name in ("cdrom", "direct-io-safe", "discard", "trusted", "grant_usage"):
             parser.flag(name, value)
-        elif isinstance(value, bool):
-            parser.fail(f'"{name}" is not true or false, but text')
+        elif isinstance(value, bool) or not isinstance(value, (str, int)):
+            parser.fail(f'"{name}" must be text')
         else:
             parser.named(name, str(value))
     return parser.finish()
@@ -208,13 +208,13 @@ class _Parser:
             known = (*_WORDS, *_TEXTS, *_FLAGS)
             self.fail(f'there is no parameter "{name}"', _nearest(name, known, "{}"))
 
-    def flag(self, name: str, value: str | int | bool) -> None:
+    def flag(self, name: str, value: object) -> None:
         if value not in (0, 1):
-            self.fail(f'"{name}" is true or false')
+            self.fail(f'"{name}" must be true or false')
         if name == "cdrom":
             self._say("devtype", "cdrom" if value else "disk")
         else:
-            self._say(name, str(int(value)))
+            self._say(name, "1" if value else "0")
 
     def _positional(self, value: str) -> None:
         said = self._said

@@ -13,6 +13,8 @@ from xentool.domain.config.model import Action, DomainConfig, GuestType, Source,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.devices.vbd.spec import Disk
+    from xentool.devices.vif.spec import Vif
     from xentool.domain.config.reader import Reader
 
 MAX_VCPUS = 128
@@ -63,6 +65,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         kernel=_kernel(reader),
         ramdisk=reader.text("ramdisk") or None,
         cmdline=_cmdline(reader),
+        disks=_disks(reader) if "disk" in reader else (),
         on_poweroff=reader.word("on_poweroff", Action, Action.DESTROY),
         on_reboot=reader.word("on_reboot", Action, Action.RESTART),
         on_watchdog=reader.word("on_watchdog", Action, Action.DESTROY),
@@ -76,6 +79,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         rtc_timeoffset=reader.number("rtc_timeoffset", -INT_MAX, INT_MAX, "a number of seconds") or 0,
         tsc_mode=_tsc_mode(reader),
         nomigrate=reader.flag("nomigrate"),
+        vifs=_vifs(reader) if "vif" in reader else (),
         given=frozenset(reader.settings) - _zeros_for_unset(reader),
         source=source,
     )
@@ -134,7 +138,7 @@ def asks_for_nothing(reader: Reader, key: Key) -> bool:
     value = reader.settings[key.name].value
     if value in ([], ""):
         return True
-    if not key.default or isinstance(value, list):
+    if not key.default or isinstance(value, (list, dict)):
         return False
     default = parse_number(key.default)
     if default is None:
@@ -241,6 +245,18 @@ def _cmdline(reader: Reader) -> str:
     return text
 
 
+def _disks(reader: Reader) -> tuple[Disk, ...]:
+    from xentool.devices.vbd.spec import parse_disk, parse_disk_mapping
+
+    disks: dict[int, Disk] = {}
+    for disk in reader.entries("disk", parse_disk, parse_disk_mapping):
+        other = disks.setdefault(disk.devid, disk)
+        if other is not disk:
+            same = "" if other.vdev == disk.vdev else f' ("{other.vdev}" is the same one)'
+            raise reader.error("disk", f'two disks are called "{disk.vdev}"{same}', "give each its own vdev")
+    return tuple(disks.values())
+
+
 def _tsc_mode(reader: Reader) -> TscMode:
     if "tsc_mode" not in reader:
         return TscMode.DEFAULT
@@ -254,3 +270,22 @@ def _tsc_mode(reader: Reader) -> TscMode:
     if mode == TscMode.NATIVE_PARAVIRT:
         raise reader.error("tsc_mode", "Xen no longer has native_paravirt (PVRDTSCP)", "leave tsc_mode out")
     return mode
+
+
+def _vifs(reader: Reader) -> tuple[Vif, ...]:
+    """The network interfaces. One that does not say its number has its place in the list for it, as in xl."""
+    from xentool.devices.vif.spec import parse_vif, vif_of_mapping
+
+    vifs: list[Vif] = []
+    seen: dict[str, int] = {}
+    for place, entry in enumerate(reader.entries("vif", parse_vif, vif_of_mapping)):
+        vif = entry if entry.devid is not None else entry.replace(devid=place)
+        for what in (f"devid {vif.devid}", f"mac {vif.mac}" if vif.mac else ""):
+            if what and seen.setdefault(what, place) != place:
+                raise reader.error(
+                    "vif",
+                    f"entries {seen[what]} and {place} (the first is 0) both have {what}",
+                    f"give each its own {what.split()[0]}, or leave it out",
+                )
+        vifs.append(vif)
+    return tuple(vifs)

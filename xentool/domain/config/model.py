@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from xentool.devices.vbd.spec import Disk
+    from xentool.devices.vif.spec import Vif
     from xentool.domain.config.affinity import Affinity
 
 
@@ -93,16 +95,17 @@ class DomainConfig(Frozen):
     `cpus_soft` are None where the config says nothing. `pool` is a name or a number as
     text, None for Pool-0. None in `cpu_weight`, `cap`, `max_grant_frames`,
     `max_maptrack_frames` and `max_grant_version` means: the host's default.
-    `rtc_timeoffset` is in seconds. `given` has the keys that the config sets: libxl's
-    record of a domain (`userdata`) tells a default from the same value written out.
+    `rtc_timeoffset` is in seconds. Each of `vifs` has its `devid`. `given` has the keys that
+    the config sets: libxl's record of a domain (`userdata`) tells a default from the same
+    value written out.
     """
 
     __slots__ = (
-        "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "given", "kernel", "localtime",
+        "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "disks", "given", "kernel", "localtime",
         "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames",
         "max_memory_kib", "max_vcpus", "memory_kib", "name", "nomigrate", "on_crash", "on_poweroff",
         "on_reboot", "on_soft_reset", "on_watchdog", "pool", "ramdisk", "rtc_timeoffset", "source",
-        "tsc_mode", "type", "uuid", "vcpus",
+        "tsc_mode", "type", "uuid", "vcpus", "vifs",
     )  # fmt: skip
 
     name: str
@@ -120,6 +123,7 @@ class DomainConfig(Frozen):
     kernel: str
     ramdisk: str | None
     cmdline: str
+    disks: tuple[Disk, ...]
     on_poweroff: Action
     on_reboot: Action
     on_watchdog: Action
@@ -133,6 +137,7 @@ class DomainConfig(Frozen):
     rtc_timeoffset: int
     tsc_mode: TscMode
     nomigrate: bool
+    vifs: tuple[Vif, ...]
     given: frozenset[str]
     source: Source
 
@@ -154,6 +159,7 @@ class DomainConfig(Frozen):
         cap: int | None = None,
         ramdisk: str | None = None,
         cmdline: str = "",
+        disks: tuple[Disk, ...] = (),
         on_poweroff: Action = Action.DESTROY,
         on_reboot: Action = Action.RESTART,
         on_watchdog: Action = Action.DESTROY,
@@ -167,6 +173,7 @@ class DomainConfig(Frozen):
         rtc_timeoffset: int = 0,
         tsc_mode: TscMode = TscMode.DEFAULT,
         nomigrate: bool = False,
+        vifs: tuple[Vif, ...] = (),
         given: frozenset[str] = frozenset(),
         source: Source = Source(""),  # noqa: B008 - frozen
     ) -> None:

@@ -31,7 +31,7 @@ from xentool.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Value = str | int | bool | list["Value"]
+    Value = str | int | bool | list["Value"] | dict[str, "Value"]
 
 MAX_DEPTH = 8
 """Lists nest this deep at most (xl.cfg's own go two deep: vnuma)."""
@@ -41,8 +41,8 @@ class Setting:
     """A key's value, and where it stands.
 
     xl.cfg has strings and lists only (a number is a string until somebody asks for a number);
-    YAML adds integers and booleans. `joined` tells that ``+=`` made it. `where` is "line 3"
-    or "command line".
+    YAML adds integers, booleans and, in lists, mappings. `joined` tells that ``+=`` made it.
+    `where` is "line 3" or "command line".
     """
 
     __slots__ = ("joined", "value", "where")

@@ -15,12 +15,14 @@ from xentool.values import Frozen, set_slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeVar
 
     from xentool.domain.config.affinity import Affinity
     from xentool.domain.config.parser import Setting, Value
     from xentool.values import Word
 
+    D = TypeVar("D")
     W = TypeVar("W", bound=Word)
 
 UNITS_KIB = {"KiB": 1, "MiB": 1 << 10, "GiB": 1 << 20, "TiB": 1 << 30}
@@ -83,7 +85,7 @@ class Reader:
         if setting is None:
             return default
         value = setting.value
-        if isinstance(value, list):
+        if isinstance(value, (list, dict)):
             raise self.error(key, "is a list, but must be one value", f"write {key} = …, without [ ]")
         if isinstance(value, bool):
             raise self.error(key, "is a yes or no, but must be text", "put it in quotes")
@@ -107,7 +109,7 @@ class Reader:
 
     def _number(self, key: str, setting: Setting, what: str) -> int:
         value = setting.value
-        if isinstance(value, (bool, list)):
+        if isinstance(value, (bool, list, dict)):
             raise self.error(key, f"must be {what}")
         if isinstance(value, int):
             return value
@@ -180,8 +182,30 @@ class Reader:
                 key, str(exc), 'for example: "0-3", "all,^0", "node:1", or ["0", "1"] with one entry per vcpu'
             ) from exc
 
+    def entries(
+        self, key: str, of_text: Callable[[str], D], of_mapping: Callable[[dict[str, Value]], D]
+    ) -> list[D]:
+        """A list of devices: each entry is text in xl's syntax or, in YAML, a mapping of the same keys.
+
+        The ConfigError of a reading function gets the file, the line and the entry's number.
+        """
+        setting = self.settings.get(key)
+        if setting is None or setting.value == "":
+            return []
+        if not isinstance(setting.value, list):
+            raise self.error(key, "must be a list", f"put it in brackets: {key} = [ … ]")
+        found: list[D] = []
+        for number, item in enumerate(setting.value):
+            text = "" if isinstance(item, dict) else self._item(key, item)
+            try:
+                found.append(of_mapping(item) if isinstance(item, dict) else of_text(text))
+            except ConfigError as exc:
+                entry = f"{setting.where}: {key}[{number}] = {show(item)}"
+                raise ConfigError("read config", self.path, f"{entry}: {exc.reason}", hint=exc.hint) from exc
+        return found
+
     def _item(self, key: str, item: Value) -> str:
-        if isinstance(item, (list, bool)):
+        if isinstance(item, (list, dict, bool)):
             raise self.error(key, "its entries must be text or numbers")
         return str(item)
 
@@ -190,6 +214,8 @@ def show(value: Value) -> str:
     """A value as a config would have it, cut to a readable length."""
     if isinstance(value, list):
         text = "[" + ", ".join(map(show, value[:4])) + (", …]" if len(value) > 4 else "]")
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
     elif isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, int):

@@ -6,10 +6,14 @@
     cpus: ["0-3", "4"]        # or one text for all vcpus
     kernel: /boot/vmlinuz
     cmdline: root=/dev/xvda1 ro
+    vif:                      # xl's text, or a mapping of the same keys
+      - bridge=xenbr0
+      - {bridge: xenbr1, lock: true, ips: [10.0.0.5, "2001:db8::5"]}
 
-A document is one flat mapping. ``key:`` without a value is as if the key were not there. What
-YAML would turn into something else than it looks like (dates, floats, 12:30:45, on and off) is an
-error that asks for quotes, and so are duplicate keys, which YAML lets pass.
+A document is one mapping; the entries of its lists may be mappings. ``key:`` without a value is
+as if the key were not there. What YAML would turn into something else than it looks like (dates,
+floats, 12:30:45, on and off) is an error that asks for quotes, and so are duplicate keys, which
+YAML lets pass.
 
 PyYAML is imported only when there is a YAML config.
 """
@@ -21,7 +25,7 @@ from xentool.domain.config.parser import MAX_DEPTH, Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from yaml import Node, ScalarNode
+    from yaml import MappingNode, Node, ScalarNode
 
     from xentool.domain.config.parser import Value
     from xentool.errors import ConfigError
@@ -93,18 +97,40 @@ class _Composer:
         return settings
 
     def _value(self, node: Node, depth: int) -> Value:
-        from yaml import ScalarNode, SequenceNode
+        from yaml import MappingNode, ScalarNode, SequenceNode
 
         if isinstance(node, ScalarNode):
             return self._scalar(node)
+        if isinstance(node, MappingNode) and depth:
+            return self._entry(node, depth)
         if not isinstance(node, SequenceNode):
             raise self.error(node, "a value must be text, a number, true or false, or a list of them")
         if depth == MAX_DEPTH:
             raise self.error(node, f"lists nest at most {MAX_DEPTH} deep")
-        if id(node) in self._seen:
-            raise self.error(node, "a list cannot be repeated by an alias (*)", "write it out")
-        self._seen.add(id(node))
+        self._once(node, "a list")
         return [self._value(item, depth + 1) for item in node.value]
+
+    def _entry(self, node: MappingNode, depth: int) -> Value:
+        """A list's entry that is a mapping: a device."""
+        from yaml import ScalarNode
+
+        if depth == MAX_DEPTH:
+            raise self.error(node, f"lists nest at most {MAX_DEPTH} deep")
+        self._once(node, "a mapping")
+        entry: dict[str, Value] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode) or key.tag != f"{TAG}str":
+                raise self.error(key, "a key must be text")
+            if key.value in entry:
+                raise self.error(key, f"{key.value} is given twice", "keep one of them")
+            if value.tag != f"{TAG}null":
+                entry[key.value] = self._value(value, depth + 1)
+        return entry
+
+    def _once(self, node: Node, what: str) -> None:
+        if id(node) in self._seen:
+            raise self.error(node, f"{what} cannot be repeated by an alias (*)", "write it out")
+        self._seen.add(id(node))
 
     def _scalar(self, node: ScalarNode) -> Value:
         text: str = node.value
