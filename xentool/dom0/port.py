@@ -56,19 +56,27 @@ class Links(Protocol):
 
 
 class Firewall(Protocol):
-    """The virtual firewall-router: what may leave a guest through its interface (nftables, bridge family)."""
+    """The virtual firewall-router: what may leave a guest through its interface (nftables)."""
 
     def check(self) -> None:
         """Raise HostError if this Domain-0 cannot filter (no nftables)."""
 
-    def guard(self, name: str, mac: str, addresses: Sequence[str]) -> None:
+    def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
         """Let nothing out of the guest behind the interface `name` but frames from `mac` and, if there are
-        addresses, from those alone, ARP and neighbour discovery included. Replaces what was there."""
+        addresses or networks, from those alone, ARP and neighbour discovery included. What was there goes.
+
+        One that will be in a Linux bridge (`bridged`) is guarded by its name: do it before the
+        interface exists. Any other (routed, Open vSwitch) must exist, be named so, and not be up yet.
+
+        Raises:
+            ConfigError: a name, MAC or address that is none.
+            NotFoundError: not bridged, and there is no such interface.
+        """
 
     def unguard(self, name: str) -> None: ...
 
     def guarded(self) -> Mapping[str, Sequence[str]]:
-        """The guarded interfaces and their addresses."""
+        """The interfaces whose guard is whole, and their addresses: ADDRESS, NET/BITS or FIRST-LAST."""
 
 
 class BlockTarget(Protocol):
