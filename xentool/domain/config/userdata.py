@@ -57,8 +57,8 @@ def libxl_json(
 
     `uuid` is the domain's (the config may leave it open), and `cpu_nodes` is the NUMA node of
     each of the host's CPUs, needed if the config has ``cpus`` or ``cpus_soft``. From `xen_version`
-    (4, 17) to (4, 21) the record of a PV domain without devices is the same: what libxl_types.idl
-    gained since is left out unless it is asked for.
+    (4, 17) to (4, 21) the record of a PV domain is the same: what libxl_types.idl gained since
+    (a vif's ``vlan``) is left out unless it is asked for, and an older libxl skips it.
     """
     assert xen_version >= (4, 17)
     text = dump(domain_config(config, uuid, cpu_nodes))
@@ -70,6 +70,10 @@ def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()
     if config.type != GuestType.PV:
         raise AssertionError(f"no record is made of a {config.type} domain yet")
     record: dict[str, Json] = {"c_info": _create_info(config, uuid), "b_info": _build_info(config, cpu_nodes)}
+    if config.vifs:
+        from xentool.devices.vif.device import nic_entry
+
+        record["nics"] = [{**nic_entry(vif, uuid)} for vif in config.vifs]
     for key in ("on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"):
         action: Action = getattr(config, key)
         if action != Action.DESTROY:
