@@ -26,6 +26,13 @@ xentool --version >/dev/null
 python3 -c 'import click, hypothesis, lz4, pexpect, pytest, rich, yaml, zstandard; print("modules")'
 ls /usr/lib/grub-xen/grub-x86_64-xen.bin /usr/lib/xentool-lab/guest.cpio.gz
 test -s /usr/lib/xentool-lab/vmlinuz && test -d /var/log/xen/console && echo kernel
+modprobe -a nf_tables nft_limit nft_meta_bridge nft_reject_bridge openvswitch 8021q dm_mod brd && echo modules
+nft add table bridge look '{ chain x { type filter hook forward priority 0; ether type arp drop; }; }'
+nft list tables; nft delete table bridge look
+for tool in qemu-img ovs-vsctl ovs-vswitchd ovsdb-server /usr/libexec/xen-qemu-system-i386; do
+    $tool --version >/dev/null && basename $tool
+done
+test -e /dev/stdin && ping -c 1 127.0.0.1 >/dev/null && echo ping
 stat -c '%u %g' / /usr/bin/xl /etc/passwd /var/log/xen/console | sort -u
 python3 -v -c 'import xentool.cli.main, click' 2>&1 | grep -c 'could not\\|wrote /' || true
 """
@@ -56,6 +63,14 @@ def test_a_lab_from_boot_to_end(xen: str, tmp_path: Path) -> None:
             "/usr/lib/grub-xen/grub-x86_64-xen.bin",
             "/usr/lib/xentool-lab/guest.cpio.gz",
             "kernel",
+            "modules",
+            "table bridge look",
+            "qemu-img",
+            "ovs-vsctl",
+            "ovs-vswitchd",
+            "ovsdb-server",
+            "xen-qemu-system-i386",
+            "ping",
             "0 0",
             "0",
         ]

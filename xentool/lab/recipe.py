@@ -35,6 +35,12 @@ PACKAGES: Final = (
     "xen-utils-{xen}",
     "xenstore-utils",
     "grub-xen-host",
+    # what devices need: a backend for image formats, a firewall, another switch than the kernel's bridge
+    "netbase",
+    "nftables",
+    "openvswitch-switch",
+    "qemu-system-xen",
+    "qemu-utils",
     # dom0's kernel, which is the test guests' kernel too
     "linux-image-amd64",
     # a small Debian
@@ -72,6 +78,7 @@ PACKAGES: Final = (
     "python3-zstandard",
     "python3-hypothesis",
     "python3-pexpect",
+    "python3-pyroute2",
     "python3-pytest",
 )
 
@@ -102,10 +109,17 @@ MODULE_FOLDERS: Final = (
     "fs/overlayfs",
     "lib",
     "net/802",
+    "net/8021q",
     "net/9p",
     "net/bridge",
     "net/core",
+    "net/ipv4/netfilter",
+    "net/ipv6/netfilter",
     "net/llc",
+    "net/netfilter",
+    "net/nsh",
+    "net/openvswitch",
+    "net/psample",
 )
 
 # What dom0's initramfs loads to find its root file system, and what the test guest's ramdisk carries.
@@ -118,17 +132,25 @@ LEFT_OUT: Final = (
     "boot/System.map",
     "etc/init.d/",
     "usr/lib/debug/",
+    "usr/lib/ipxe/",
     "usr/lib/python3.11/ensurepip/",
     "usr/lib/python3.11/idlelib/",
     "usr/lib/python3.11/lib2to3/",
     "usr/lib/python3.13/ensurepip/",
     "usr/lib/python3.13/idlelib/",
+    "usr/lib/x86_64-linux-gnu/gstreamer-1.0/",
     "usr/share/bug/",
     "usr/share/doc/",
     "usr/share/info/",
+    "usr/share/iso-codes/",
     "usr/share/lintian/",
     "usr/share/locale/",
     "usr/share/man/",
+    "usr/share/qemu/openbios-",
+    "usr/share/qemu/skiboot",
+    "usr/share/qemu/slof",
+    "usr/share/qemu/u-boot",
+    "usr/share/xml/iso-codes/",
     "usr/share/zoneinfo/",
 )
 

@@ -43,10 +43,13 @@ _FOLDERS: Final = (
 _LINKS: Final = {
     "etc/mtab": "/proc/self/mounts",
     "etc/localtime": "/usr/share/zoneinfo/UTC",
+    "usr/bin/arping": "busybox",
     "usr/bin/awk": "mawk",
+    "usr/bin/ping": "busybox",
     "usr/bin/which": "busybox",
     "usr/bin/vi": "busybox",
     "usr/bin/clear": "busybox",
+    "usr/sbin/ovs-vswitchd": "/usr/lib/openvswitch-switch/ovs-vswitchd",
     "var/lock": "../run/lock",
     "var/run": "../run",
 }
