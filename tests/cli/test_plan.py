@@ -29,8 +29,8 @@ def plan(tmp_path: Path) -> Plan:
 
     kernel = tmp_path / "kernel"
     kernel.write_bytes(mock_kernel())
-    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect, make_dom0=lambda: None)  # type: ignore[arg-type,return-value]
-    return backend.planner.plan(DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2))
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect, connect, lambda: None)  # type: ignore[arg-type,return-value]
+    return backend.toolstack.plan(DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2))
 
 
 def test_the_text_says_where_everything_goes(plan: Plan) -> None:
@@ -48,8 +48,8 @@ def test_the_text_says_where_everything_goes(plan: Plan) -> None:
 
 def test_two_plans_of_one_config_are_the_same_text(plan: Plan, tmp_path: Path) -> None:
     config = DomainConfig(name="web", memory_kib=65_540, kernel=str(tmp_path / "kernel"), vcpus=2)
-    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, make_dom0=lambda: None)  # type: ignore[arg-type,return-value]
-    again = backend.planner.plan(config)
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None)  # type: ignore[arg-type,return-value]
+    again = backend.toolstack.plan(config)
     assert again.uuid != plan.uuid
     assert plan_text(again) == plan_text(plan)
     assert plan_dict(again) == plan_dict(plan)

@@ -43,7 +43,8 @@ class MockedHost:
         return StoreClient(store_socket(self.directory))
 
     def host(self, *, hypervisor: object = None, store: StoreClient | None = None) -> Host:
-        return Host(hypervisor or self.hypervisor, store or self.store, self.paths, self.dom0)  # type: ignore[arg-type]
+        hypervisor, store = hypervisor or self.hypervisor, store or self.store
+        return Host(lambda: hypervisor, lambda: store, self.paths, lambda: self.dom0)  # type: ignore[arg-type,return-value]
 
     def config(self, name: str, **keys: object) -> DomainConfig:
         base = DomainConfig(name=name, kernel=str(self.kernel), memory_kib=16 << 10)

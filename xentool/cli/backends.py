@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from xentool.dom0.port import Dom0
+    from xentool.domain.host import Host
     from xentool.domain.paths import Paths
     from xentool.hypervisor.port import Hypervisor
     from xentool.store.client import StoreClient
@@ -29,63 +30,47 @@ class Backend:
         self,
         paths: Paths,
         lock_directory: str,
-        connect: Callable[[], tuple[Hypervisor, StoreClient]],
-        connect_store: Callable[[], StoreClient] | None = None,
-        *,
+        open_hypervisor: Callable[[], Hypervisor],
+        open_store: Callable[[], StoreClient],
         make_dom0: Callable[[], Dom0],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
-        self._connect = connect
-        self._connect_store = connect_store
+        self._open_hypervisor = open_hypervisor
+        self._open_store = open_store
         self._make_dom0 = make_dom0
-        self._store: StoreClient | None = None
-        self._open: tuple[Hypervisor, StoreClient] | None = None
+        self._host: Host | None = None
         self._toolstack: Toolstack | None = None
+
+    @property
+    def host(self) -> Host:
+        if self._host is None:
+            from xentool.domain.host import Host
+
+            self._host = Host(self._open_hypervisor, self._open_store, self.paths, self._make_dom0)
+        return self._host
 
     @property
     def toolstack(self) -> Toolstack:
         if self._toolstack is None:
-            from xentool.domain.host import Host
             from xentool.toolstack.native import NativeToolstack
 
-            self._open = self._connect()
-            self._toolstack = NativeToolstack(Host(*self._open, self.paths, self._make_dom0()))
+            self._toolstack = NativeToolstack(self.host)
         return self._toolstack
 
     @property
     def store(self) -> StoreClient:
-        """The store alone, on a connection of its own: works without a hypervisor."""
-        if self._store is None:
-            if self._connect_store is not None:
-                self._store = self._connect_store()
-            else:
-                from xentool.store.client import StoreClient
-
-                self._store = StoreClient()
-        return self._store
-
-    @property
-    def planner(self) -> Toolstack:
-        """A toolstack that can plan and nothing else: connected to nothing, it works without any Xen."""
-        from xentool.domain.host import Host
-        from xentool.toolstack.native import NativeToolstack
-
-        return NativeToolstack(Host(None, None, self.paths, self._make_dom0()))  # type: ignore[arg-type]
+        """The store: works without a hypervisor."""
+        return self.host.store
 
     def collect(self) -> tuple[list[str], list[str]]:
         """Undo what killed creates left behind: what was taken away, and what could not be."""
         return self.toolstack.finish_undone()
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-        if self._open is not None:
-            hypervisor, store = self._open
-            self._open = self._toolstack = None
-            store.close()
-            hypervisor.close()
+        if self._host is not None:
+            self._host.close()
+            self._host = self._toolstack = None
 
     def __enter__(self) -> Self:
         return self
@@ -104,23 +89,22 @@ def open_backend(name: str) -> Backend:
 def _xen() -> Backend:
     from xentool.domain.paths import Paths
 
-    def connect() -> tuple[Hypervisor, StoreClient]:
+    def open_hypervisor() -> Hypervisor:
         from xentool.hypervisor.xen import XenHypervisor
+
+        return XenHypervisor()
+
+    def open_store() -> StoreClient:
         from xentool.store.client import StoreClient
 
-        hypervisor = XenHypervisor()
-        try:
-            return hypervisor, StoreClient()
-        except BaseException:
-            hypervisor.close()
-            raise
+        return StoreClient()
 
     def make_dom0() -> Dom0:
         from xentool.dom0.linux import LinuxDom0
 
         return LinuxDom0()  # type: ignore[return-value]
 
-    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, connect, make_dom0=make_dom0)
+    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0)
 
 
 def _mock() -> Backend:
@@ -129,18 +113,12 @@ def _mock() -> Backend:
 
     directory = default_directory()
 
-    def connect() -> tuple[Hypervisor, StoreClient]:
-        from xentool.mockhost.life import attach, store_socket
-        from xentool.store.client import StoreClient
+    def open_hypervisor() -> Hypervisor:
+        from xentool.mockhost.life import attach
 
-        hypervisor = attach(directory)
-        try:
-            return hypervisor, StoreClient(store_socket(directory))
-        except BaseException:
-            hypervisor.close()
-            raise
+        return attach(directory)
 
-    def connect_store() -> StoreClient:
+    def open_store() -> StoreClient:
         from xentool.mockhost.life import ensure_running, store_socket
         from xentool.store.client import StoreClient
 
@@ -149,6 +127,6 @@ def _mock() -> Backend:
     def make_dom0() -> Dom0:
         from xentool.mockhost.dom0 import MockDom0
 
-        return MockDom0(directory)  # type: ignore[return-value]
+        return MockDom0(directory)
 
-    return Backend(Paths.under(directory), directory, connect, connect_store, make_dom0=make_dom0)
+    return Backend(Paths.under(directory), directory, open_hypervisor, open_store, make_dom0)

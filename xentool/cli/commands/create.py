@@ -64,7 +64,7 @@ def split_words(words: Sequence[str], defconfig: str | None) -> tuple[str, list[
 
 
 def _show_plan(context: Context, config: DomainConfig) -> int:
-    plan = context.backend.planner.plan(config)
+    plan = context.backend.toolstack.plan(config)
     if context.json:
         from xentool.cli.planview import plan_dict
 
