@@ -15,8 +15,9 @@ from xentool.devices.record import children, is_number
 from xentool.domain import userdata
 from xentool.domain.config.amend import add_device, remove_devices
 from xentool.domain.journal import Journal
+from xentool.domain.names import resolve_introduced
 from xentool.errors import NotFoundError
-from xentool.units import DomId, uuid_text
+from xentool.units import DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,23 +35,22 @@ LISTS = {"vif": "nics", "vbd": "disks"}
 def attach_device(
     host: Host,
     domid: DomId,
+    uuid: str,
     kind: str,
-    make: Callable[[str, list[int]], tuple[Device, dict[str, Json]]],
+    make: Callable[[list[int]], tuple[Device, dict[str, Json]]],
 ) -> Device:
     """Plug a device into a domain: whole, or nothing of it is left.
 
-    `make` is given the domain's uuid and the numbers of the `kind` that are taken; it returns the
-    device and its entry for libxl's record of the domain.
+    `make` is given the numbers of the `kind` that are taken; it returns the device and its entry for
+    libxl's record of the domain.
 
     Raises:
-        NotFoundError: no such domain.
         XentoolError: it could not be plugged.
     """
-    uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
     with Journal(host.paths.run).begin(uuid) as entry, ExitStack() as held:
         try:
             with userdata.locked(host, domid, uuid):
-                device, recorded = make(uuid, taken_devids(host, domid, kind))
+                device, recorded = make(taken_devids(host, domid, kind))
                 held.callback(plug.release, [device])
                 plug.check(host, [device])
                 noted = f"{domid} {kind} {device.devid}"
@@ -68,7 +68,7 @@ def attach_device(
     return device
 
 
-def detach_device(host: Host, domid: DomId, device: Recorded, title: str, *, force: bool = False) -> None:
+def detach_device(host: Host, uuid: str, device: Recorded, title: str, *, force: bool = False) -> None:
     """Unplug a device. The guest is asked to let go of it, unless by `force`.
 
     Raises:
@@ -76,9 +76,8 @@ def detach_device(host: Host, domid: DomId, device: Recorded, title: str, *, for
     """
     from xentool.devices.unplug import detach
 
-    uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
     detach(host, device, title, force=force)
-    _forget(host, domid, uuid, device)
+    _forget(host, uuid, device)
 
 
 def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
@@ -92,10 +91,11 @@ def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
         return False
     domid, kind, devid = DomId(int(words[0])), words[1], int(words[2])
     try:
-        if uuid_text(host.hypercalls.domain_info(domid).handle) != facts["uuid"]:
-            return False  # the domain is gone, and with it all it had
+        _, uuid = resolve_introduced(host, words[0])
     except NotFoundError:
         return False
+    if uuid != facts["uuid"]:
+        return False  # the domain is gone, and with it all it had
     if devid not in taken_devids(host, domid, kind):
         return False
     from xentool.devices.record import read_records
@@ -105,7 +105,7 @@ def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
     with without_interruption():
         devices = read_records(host.store, domid, [(kind, devid)])
         remove(host, devices)
-        _forget(host, domid, facts["uuid"], devices[0])
+        _forget(host, facts["uuid"], devices[0])
     return True
 
 
@@ -115,9 +115,10 @@ def taken_devids(host: Host, domid: DomId, kind: str) -> list[int]:
     return sorted(int(devid) for devid in listed if is_number(devid))
 
 
-def _forget(host: Host, domid: DomId, uuid: str, device: Recorded) -> None:
+def _forget(host: Host, uuid: str, device: Recorded) -> None:
     """Take the device out of libxl's record of the domain."""
-    kind, devid = device.path.split("/")[-2:]
+    _, _, owner, _, kind, devid = device.path.split("/")
+    domid = DomId(int(owner))
     if kind not in LISTS:
         return
     mac, vdev = device.nodes.get("mac"), device.nodes.get("dev")

@@ -44,19 +44,64 @@ def resolve(host: Host, name_or_domid: str) -> DomId:
     Raises:
         NotFoundError: there is none.
     """
-    if name_or_domid.isascii() and name_or_domid.isdigit():
-        if len(name_or_domid) > 5 or int(name_or_domid) >= DOMID_FIRST_RESERVED:
-            raise NotFoundError("find domain", name_or_domid, "no domain can have that number")
-        domid = DomId(int(name_or_domid))
+    domid = _number(name_or_domid)
+    if domid is not None:
         host.hypercalls.domain_info(domid)  # raises NotFoundError
         return domid
     names = names_of(host.store, [info.domid for info in host.hypercalls.domain_infos()])
     for domid, name in names.items():
         if name == name_or_domid:
             return domid
-    raise NotFoundError(
+    raise _nobody(name_or_domid)
+
+
+def resolve_introduced(host: Host, name_or_domid: str) -> tuple[DomId, str]:
+    """The domain of that name or number, and its uuid, as the store alone knows them.
+
+    No hypercall, so nothing to load for one: a domain that the store's daemon serves is alive, and
+    its name and its ``vm`` are not its own to write. One that was never introduced to the store can
+    have no devices either.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    store = host.store
+    domid = _number(name_or_domid)
+    found = [domid]
+    if domid is None:
+        listed = [int(child) for child in store.directory("/local/domain") if child.isdigit()]
+        found = [each for each, name in names_of(store, listed).items() if name == name_or_domid]
+    for candidate in found:
+        if candidate is not None and store.is_introduced(candidate):
+            place = store.try_read(f"/local/domain/{candidate}/vm") or b""
+            return candidate, place.decode("ascii", "replace").removeprefix("/vm/")
+    if domid is not None:
+        raise NotFoundError(
+            "find domain",
+            name_or_domid,
+            "there is no such domain",
+            hint="`xentool list` shows those there are",
+        )
+    raise _nobody(name_or_domid)
+
+
+def _number(text: str) -> DomId | None:
+    """The domid that `text` writes; None if it is a name.
+
+    Raises:
+        NotFoundError: no domain can have that number.
+    """
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if len(text) > 5 or int(text) >= DOMID_FIRST_RESERVED:
+        raise NotFoundError("find domain", text, "no domain can have that number")
+    return DomId(int(text))
+
+
+def _nobody(name: str) -> NotFoundError:
+    return NotFoundError(
         "find domain",
-        name_or_domid,
+        name,
         "no running domain has that name",
         hint="`xentool list` shows those there are",
     )
