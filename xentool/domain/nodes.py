@@ -57,6 +57,9 @@ def identity_nodes(domid: DomId, config: DomainConfig, uuid: str) -> list[Node]:
         Node(f"{top}/control", "", readable),
     ]
     nodes += [Node(f"{top}/{name}", "", own) for name in GUEST_OWNED]
+    if config.driver_domain:
+        # What a toolstack in that domain (`xl devd`) keeps of the backends that it serves.
+        nodes += [Node(f"{top}/{name}", "", own) for name in ("libxl", "device-model")]
     nodes += [
         Node(f"{vm}/uuid", uuid),
         Node(f"{vm}/name", config.name),

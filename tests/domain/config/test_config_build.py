@@ -137,7 +137,7 @@ def test_the_command_line(text: str, cmdline: str) -> None:
         ("vpmu=1", "does not build that yet", ""),
         ("vnc=1", "does not build that yet", ""),
         ("passthrough='enabled'", "does not build that yet", ""),
-        ("driver_domain='x'", "does not build that yet", ""),
+        ("passthrough='x'", "does not build that yet", ""),
     ],
 )
 def test_what_is_refused(text: str, reason: str, hint: str) -> None:

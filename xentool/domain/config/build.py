@@ -79,6 +79,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         rtc_timeoffset=reader.number("rtc_timeoffset", -INT_MAX, INT_MAX, "a number of seconds") or 0,
         tsc_mode=_tsc_mode(reader),
         nomigrate=reader.flag("nomigrate"),
+        driver_domain=reader.flag("driver_domain"),
         vifs=_vifs(reader) if "vif" in reader else (),
         given=frozenset(reader.settings) - _zeros_for_unset(reader),
         source=source,

@@ -84,7 +84,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         ("init_seclabel", "string", "", "known", "", "XSM security label while the domain is built."),
         ("nomigrate", "boolean", "", "supported", "0",
          "The domain is never migrated; lets it see an invariant TSC."),
-        ("driver_domain", "boolean", "", "known", "0", "The domain runs backends for other domains."),
+        ("driver_domain", "boolean", "", "supported", "0", "The domain runs backends for other domains."),
         ("passthrough", "string", "", "known", "disabled",
          'How devices are passed through: "disabled", "enabled", "sync_pt", "share_pt".'),
         ("max_grant_frames", "integer", "", "supported", "", "Most frames of the grant table."),

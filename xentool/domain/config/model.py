@@ -101,7 +101,7 @@ class DomainConfig(Frozen):
     """
 
     __slots__ = (
-        "cap", "cmdline", "cpu_weight", "cpus", "cpus_soft", "disks", "given", "kernel", "localtime",
+        "cap", "cmdline", "cpu_weight", "driver_domain", "cpus", "cpus_soft", "disks", "given", "kernel", "localtime",
         "max_event_channels", "max_grant_frames", "max_grant_version", "max_maptrack_frames",
         "max_memory_kib", "max_vcpus", "memory_kib", "name", "nomigrate", "on_crash", "on_poweroff",
         "on_reboot", "on_soft_reset", "on_watchdog", "pool", "ramdisk", "rtc_timeoffset", "source",
@@ -137,6 +137,7 @@ class DomainConfig(Frozen):
     rtc_timeoffset: int
     tsc_mode: TscMode
     nomigrate: bool
+    driver_domain: bool
     vifs: tuple[Vif, ...]
     given: frozenset[str]
     source: Source
@@ -173,6 +174,7 @@ class DomainConfig(Frozen):
         rtc_timeoffset: int = 0,
         tsc_mode: TscMode = TscMode.DEFAULT,
         nomigrate: bool = False,
+        driver_domain: bool = False,
         vifs: tuple[Vif, ...] = (),
         given: frozenset[str] = frozenset(),
         source: Source = Source(""),  # noqa: B008 - frozen

@@ -86,6 +86,7 @@ def _create_info(config: DomainConfig, uuid: str) -> dict[str, Json]:
     if config.pool is not None:
         info["pool_name"] = config.pool
     info["run_hotplug_scripts"] = "True"
+    _flag(info, config, "driver_domain", "driver_domain", config.driver_domain)
     return info
 
 
