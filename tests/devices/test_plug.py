@@ -137,6 +137,7 @@ def test_a_guest_that_keeps_its_device_keeps_it_whole(world: World) -> None:
     assert [record.path for record in recorded(world.store, DOMID)] == [RECORD]
     assert world.store.read(f"{FRONT}/state") == b"4"
     detach(world, force=True)
+    assert world.drivers.seen[-1] == "6", "the backend's driver must have let go before its nodes do"
     assert recorded(world.store, DOMID) == []
 
 
