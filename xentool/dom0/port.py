@@ -30,6 +30,9 @@ class Links(Protocol):
     def find(self, name: str) -> Link | None:
         """The interface called so, or None."""
 
+    def bridges(self) -> Sequence[str]:
+        """The names of all bridges."""
+
     def wait_for(self, name: str, timeout_seconds: float) -> Link:
         """The interface, once it is there. TimedOutError if it never comes. Never polls."""
 
@@ -47,12 +50,21 @@ class Links(Protocol):
     def release_from_bridge(self, name: str) -> None: ...
 
     def set_port_vlan(self, name: str, vlan: str) -> None:
-        """The VLANs of a bridge's port, in xl's words ("10p/20-22/30u")."""
+        """Put a bridge's port into the VLANs in xl's words ("10p/20-22/30u"), out of the default one.
+
+        HostError: its bridge does not tell VLANs apart."""
+
+    def address(self, name: str) -> str | None:
+        """The interface's IPv4 address, if it has one."""
+
+    def set_address(self, name: str, address: str) -> None:
+        """Give it that IPv4 address, and no network."""
 
     def add_route(self, address: str, name: str, source: str | None = None) -> None:
         """A host or network route out of the interface. `address` is an IP address, or NET/BITS."""
 
-    def set_proxy_arp(self, name: str) -> None: ...
+    def set_proxy_arp(self, name: str) -> None:
+        """Answer ARP on the interface for what is routed elsewhere, and forward what comes from it (IPv4)."""
 
 
 class Firewall(Protocol):
@@ -65,8 +77,10 @@ class Firewall(Protocol):
         """Let nothing out of the guest behind the interface `name` but frames from `mac` and, if there are
         addresses or networks, from those alone, ARP and neighbour discovery included. What was there goes.
 
-        One that will be in a Linux bridge (`bridged`) is guarded by its name: do it before the
-        interface exists. Any other (routed, Open vSwitch) must exist, be named so, and not be up yet.
+        One that will be in a Linux bridge (`bridged`) is guarded by its name, even before there is an
+        interface called so. What no bridge lets itself be told is guarded at the interface: call it
+        (again) when it is there, and named so, and not up yet. Any other (routed, Open vSwitch) is
+        guarded at the interface alone, and must be there.
 
         Raises:
             ConfigError: a name, MAC or address that is none.
@@ -129,7 +143,10 @@ class Programs(Protocol):
     ) -> tuple[int, str]:
         """Run it to its end: its exit code and what it printed, the last 64 KiB.
 
-        TimedOutError: it hung; it and what it started were ended.
+        `environment` is added to this process's own. A program that a signal killed exits with 128 + it.
+
+        NotFoundError: no such program. HostError: it cannot be run.
+        TimedOutError: it hung; it and what it started were ended; `detail` is what it printed.
         """
 
     def exists(self, path: str) -> bool:

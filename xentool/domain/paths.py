@@ -10,9 +10,11 @@ from __future__ import annotations
 class Paths:
     """The folders and files of one host; a mock host has its own set under its folder."""
 
-    __slots__ = ("domid_history", "kernel_cache", "lock", "run", "userdata")
+    __slots__ = ("domid_history", "kernel_cache", "lock", "run", "userdata", "xl_conf")
 
-    def __init__(self, *, run: str, userdata: str, domid_history: str, lock: str, kernel_cache: str) -> None:
+    def __init__(
+        self, *, run: str, userdata: str, domid_history: str, lock: str, kernel_cache: str, xl_conf: str
+    ) -> None:
         self.run = run
         """xentool's own run folder: the journal of creates."""
         self.userdata = userdata
@@ -23,6 +25,8 @@ class Paths:
         """xl's lock around creation."""
         self.kernel_cache = kernel_cache
         """Decompressed kernels."""
+        self.xl_conf = xl_conf
+        """xl's own settings: what the devices of this host are by default."""
 
     @classmethod
     def of_host(cls) -> Paths:
@@ -33,6 +37,7 @@ class Paths:
             domid_history="/run/xen/domid-history",
             lock="/var/lock/xl",
             kernel_cache="/var/cache/xentool/kernels",
+            xl_conf="/etc/xen/xl.conf",
         )
 
     @classmethod
@@ -44,4 +49,5 @@ class Paths:
             domid_history=f"{directory}/domid-history",
             lock=f"{directory}/lock",
             kernel_cache=f"{directory}/kernels",
+            xl_conf=f"{directory}/xl.conf",
         )

@@ -307,7 +307,7 @@ def _mtu(entry: _Entry, value: object) -> int:
 
 
 def _vlan(entry: _Entry, value: object) -> str:
-    from xentool.devices.vif.vlan import parse_vlans
+    from xentool.dom0.vlan import parse_vlans
 
     text = entry.word(value)
     try:

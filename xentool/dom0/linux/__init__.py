@@ -8,13 +8,32 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xentool.dom0.linux.firewall import NftFirewall
+    from xentool.dom0.linux.links import LinuxLinks
+    from xentool.dom0.linux.programs import LinuxPrograms
 
 
 class LinuxDom0:
     """Implements `xentool.dom0.port.Dom0` on the machine that this process runs on."""
+
+    def __init__(self) -> None:
+        self._links: LinuxLinks | None = None
 
     @property
     def firewall(self) -> NftFirewall:
         from xentool.dom0.linux.firewall import NftFirewall
 
         return NftFirewall()
+
+    @property
+    def links(self) -> LinuxLinks:
+        if self._links is None:
+            from xentool.dom0.linux.links import LinuxLinks
+
+            self._links = LinuxLinks()
+        return self._links
+
+    @property
+    def programs(self) -> LinuxPrograms:
+        from xentool.dom0.linux.programs import LinuxPrograms
+
+        return LinuxPrograms()
