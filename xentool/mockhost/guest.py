@@ -5,7 +5,7 @@ rings by their machine frames. What a real kernel could not start from, this one
 crashes on. It talks to the store through its ring, and to its console through
 another, never around them.
 
-On its command line, ``mock.ignore-shutdown`` makes it deaf to the toolstack.
+On its command line, ``mock.ignore-shutdown`` makes it deaf to the toolstack; `frontends` has more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from xentool.abi import sched, start_info
 from xentool.abi.vcpu import USER_REGS, cpu_user_regs
 from xentool.errors import StoreError, TimedOutError
 from xentool.hypervisor.mock.mmu import Refused
+from xentool.mockhost.frontends import Frontends
+from xentool.mockhost.guestmemory import GuestMemory
 from xentool.mockhost.ring import BrokenRingError, console_ring, store_ring
 from xentool.mockhost.shell import Shell
 from xentool.store.client import StoreClient
@@ -84,6 +86,7 @@ class Guest:
         self.xen = xen
         self.command_line = ""
         self.store: StoreClient | None = None
+        self.frontends: Frontends | None = None
         self._loop = loop
         self._log = log
         self.alive = True
@@ -105,6 +108,7 @@ class Guest:
         self._connect_store()
         self._start_vcpus()
         self.print(self._banner())
+        self._find_devices()
         self._shell.start()
 
     def _read_start_info(self) -> None:
@@ -133,6 +137,7 @@ class Guest:
             raise BootError("pt_base is not where the page tables are")
         self.command_line = info["cmd_line"].split(b"\0")[0].decode("utf-8", "replace")
         self._console_port, self._store_port = info["console_evtchn"], info["store_evtchn"]
+        self._memory = GuestMemory(xen, domain, cr3, info["mfn_list"], info["nr_pages"])
         console = self._page(info["console_mfn"], "console")
         self._output, self._input = console_ring(console, "out"), console_ring(console, "in")
         self._store_page = self._page(info["store_mfn"], "store")
@@ -168,6 +173,15 @@ class Guest:
             self._log.line(f"domain {self.domain.domid} has no store: {error}")
             self.store = None
 
+    def _find_devices(self) -> None:
+        """Start the frontends' drivers; what they find comes as events of their watch."""
+        if self.store is None:
+            return
+        try:
+            self.frontends = Frontends(self, self._memory)
+        except (StoreError, TimedOutError, OSError) as error:
+            self.log(f"domain {self.domain.domid} has no devices: {error}")
+
     def _start_vcpus(self) -> None:
         """Bring up the other vcpus, as Linux does at boot, but those that the toolstack wants offline."""
         for number, vcpu in enumerate(self.domain.vcpus):
@@ -185,7 +199,10 @@ class Guest:
                 event = self.store.next_event(0)
                 if event is None:
                     return
-                self._obey()
+                if event.token == "shutdown":  # noqa: S105 - a watch's token
+                    self._obey()
+                elif self.frontends is not None:
+                    self.frontends.handle(event.path, event.token)
         except (StoreError, TimedOutError, OSError) as error:
             self._log.line(f"domain {self.domain.domid} lost its store: {error}")
             self.store = None
@@ -205,6 +222,10 @@ class Guest:
         self.shut_down(reason)
 
     # -- the console --------------------------------------------------------
+
+    def log(self, text: str) -> None:
+        """To the mock host's log."""
+        self._log.line(text)
 
     def print(self, text: str) -> None:
         """To the console; what does not fit into the ring waits for room, up to a bound."""

@@ -8,11 +8,16 @@ from xentool.errors import MockHostError
 from xentool.hypervisor.mock.arena import Arena
 from xentool.hypervisor.mock.remote import SOCKET_NAME
 from xentool.hypervisor.mock.session import Session
+from xentool.mockhost.backends import BackendRoom
+from xentool.mockhost.blocks import BlockTable
 from xentool.mockhost.bounded import Log
 from xentool.mockhost.consoled import ConsoleDaemon
+from xentool.mockhost.dom0server import SOCKET_NAME as DOM0_NAME
+from xentool.mockhost.dom0server import Dom0Server
 from xentool.mockhost.guest import GuestYard
 from xentool.mockhost.life import LOG_NAME, PID_NAME, STORE_NAME, lock_directory
 from xentool.mockhost.loop import Loop
+from xentool.mockhost.network import Network
 from xentool.mockhost.sessions import SessionServer
 from xentool.mockhost.store import HostStore
 
@@ -38,7 +43,7 @@ class MockHost:
         self._idle_seconds = idle_seconds
         self._pid_file = _take_place(directory)
         self._log = Log(os.path.join(directory, LOG_NAME), _LOG_LIMIT)
-        self._paths = [os.path.join(directory, name) for name in (SOCKET_NAME, STORE_NAME)]
+        self._paths = [os.path.join(directory, name) for name in (SOCKET_NAME, STORE_NAME, DOM0_NAME)]
         self._remove_sockets()
         self._loop = Loop()
         self._signals = _Signals(self._loop)
@@ -49,6 +54,10 @@ class MockHost:
         self._consoles = ConsoleDaemon(
             self._loop, session, self._store, self._log, os.path.join(directory, _CONSOLE_FOLDER)
         )
+        network = Network()
+        self._blocks = BlockTable()
+        self._backends = BackendRoom(self._loop, session, self._store, network, self._blocks, self._log)
+        self._dom0 = Dom0Server(self._loop, network, self._blocks, self._log, self._paths[2], self._changed)
         self._guests = GuestYard(self._loop, xen, self._log)
         xen.domains.on_exception = lambda: self._loop.later(self._store.domains_changed)
         self._callers = SessionServer(
@@ -71,7 +80,10 @@ class MockHost:
 
     def _is_idle(self) -> bool:
         return (
-            not self._callers.callers and not self._store.client_count and len(self._xen.domains.all()) == 1
+            not self._callers.callers
+            and not self._store.client_count
+            and not self._dom0.callers
+            and len(self._xen.domains.all()) == 1
         )
 
     def _expire(self) -> None:
@@ -97,7 +109,10 @@ class MockHost:
     def _close(self) -> None:
         self._remove_sockets()
         self._callers.close()
+        self._dom0.close()
         self._consoles.close()
+        self._backends.close()
+        self._blocks.close()
         self._store.close()
         self._xen.close()
         self._arena.close()

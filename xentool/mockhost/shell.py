@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xentool.abi import sched
+from xentool.devices.xenbus import CONNECTED
 from xentool.errors import StoreError, TimedOutError
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ class Shell:
             "cat": ("/proc/cmdline: the command line", self._cat),
             "xenstore-read": ("PATH: a node's value", self._read),
             "xenstore-ls": ("[PATH]: a node's children", self._list),
+            "ip": ("link: the network interfaces", self._ip),
+            "lsblk": ("the disks", self._lsblk),
             "poweroff": ("shut down", lambda _: guest.shut_down(sched.SHUTDOWN_poweroff)),
             "reboot": ("shut down, to be started again", lambda _: guest.shut_down(sched.SHUTDOWN_reboot)),
             "crash": ("crash", lambda _: guest.shut_down(sched.SHUTDOWN_crash)),
@@ -90,6 +93,30 @@ class Shell:
             self._guest.print("usage: xenstore-read PATH, with a store\n")
             return
         self._guest.print(f"{self._guest.store.read_text(arguments[0])}\n")
+
+    def _ip(self, arguments: list[str]) -> None:
+        if arguments not in (["link"], ["l"], ["a"], ["addr"]):
+            self._guest.print("usage: ip link\n")
+            return
+        lines = ["1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 state UNKNOWN\n"]
+        frontends = self._guest.frontends
+        for index, interface in enumerate(frontends.interfaces if frontends else (), 2):
+            is_up = interface.state == CONNECTED
+            lines.append(
+                f"{index}: {interface.name}: <BROADCAST,MULTICAST{',UP,LOWER_UP' if is_up else ''}> "
+                f"mtu {interface.mtu} state {'UP' if is_up else 'DOWN'}\n"
+                f"    link/ether {interface.mac} brd ff:ff:ff:ff:ff:ff\n"
+            )
+        self._guest.print("".join(lines))
+
+    def _lsblk(self, _arguments: list[str]) -> None:
+        lines = ["NAME        SIZE RO TYPE\n"]
+        frontends = self._guest.frontends
+        for disk in frontends.disks if frontends else ():
+            if disk.state == CONNECTED:
+                size, kind = f"{disk.sectors / 2048:g}M", "rom" if disk.is_cdrom else "disk"
+                lines.append(f"{disk.name:<8} {size:>7} {int(disk.read_only):>2} {kind}\n")
+        self._guest.print("".join(lines))
 
     def _list(self, arguments: list[str]) -> None:
         if self._guest.store is None:
