@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xentool.errors import NotFoundError, XentoolError
+from xentool.toolstack.deviceviews import ChannelView, DevicePlan, DeviceView, DiskView, VifView
 from xentool.toolstack.views import DomainView, HostView
 from xentool.units import DomId
 
@@ -51,6 +52,44 @@ def some_domains() -> list[DomainView]:
         view(3, "web"),
         view(12, "a-name-that-is-longer-than-forty-characters-is-not-cut", state="--p---", cpupool=7),
         view(17, None, state="---sc-", shutdown_reason=3, memory_kib=8_191, ssidref=42),
+    ]
+
+
+MAC = "00:16:3e:0a:0b:0c"
+
+
+def device(
+    kind: str, domid: int, devid: int, state: int, port: int, backend: int = 0, **record: str
+) -> DeviceView:
+    path = f"/local/domain/{backend}/backend/{kind}/{domid}/{devid}"
+    facts = {name.replace("_", "-"): value for name, value in record.items()}
+    return DeviceView(DomId(domid), devid, backend, path, state, port, facts)
+
+
+def some_vifs() -> list[VifView]:
+    """A connected one; one of a driver domain, whose guest has no driver; one with a broken record."""
+    broken = DeviceView(DomId(12), 7, -1, "", -1, -1, {})
+    return [
+        VifView(device("vif", 3, 0, 4, 12, mac=MAC, bridge="xenbr0", ip="10.0.0.5"), MAC, 768, 769),
+        VifView(device("vif", 3, 11, 1, -1, 5, mac="00:16:3e:ff:00:01"), "00:16:3e:ff:00:01", -1, -1),
+        VifView(broken, "00:00:00:00:00:00", -1, -1),
+    ]
+
+
+def some_disks() -> list[DiskView]:
+    drive = device("qdisk", 3, 5632, 4, 19, type="qdisk", mode="r", device_type="cdrom")
+    return [
+        DiskView(device("vbd", 3, 51712, 4, 17, type="phy", mode="w"), "xvda", "/img/web.raw", 8),
+        DiskView(device("vbd", 3, 268441856, 3, -1, 12, type="phy", mode="w"), "xvdz", "/dev/vg/z", -1),
+        DiskView(drive, "hdc", "", 9),
+    ]
+
+
+def some_channels() -> list[ChannelView]:
+    return [
+        ChannelView(device("console", 3, 0, 4, 21), "org.one", "pty", "/dev/pts/4", 10),
+        ChannelView(device("console", 3, 1, 1, -1), "org.two", "pty", "/NO-SUCH-PATH", -1),
+        ChannelView(device("console", 3, 2, 1, 23), "org.three", "socket", "/run/three", 12),
     ]
 
 
@@ -130,6 +169,52 @@ class FakeToolstack:
         if domid == 17:
             raise NotFoundError("read the config of domain", domid, "it has none")
         return {"c_info": {"type": "pv", "name": "x"}, "disks": [], "on_reboot": "restart", "b_info": {}}
+
+    def vifs(self, domains: Sequence[str]) -> Sequence[VifView]:
+        wanted = [self.resolve(domain) for domain in domains]
+        return [vif for domid in wanted for vif in some_vifs() if vif.domid == domid]
+
+    def disks(self, domains: Sequence[str]) -> Sequence[DiskView]:
+        wanted = [self.resolve(domain) for domain in domains]
+        return [disk for domid in wanted for disk in some_disks() if disk.domid == domid]
+
+    def channels(self, domains: Sequence[str]) -> Sequence[ChannelView]:
+        wanted = [self.resolve(domain) for domain in domains]
+        return [channel for domid in wanted for channel in some_channels() if channel.domid == domid]
+
+    def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
+        return self._plan("plan_vif", domain, *words)
+
+    def plan_disk(self, domain: str, words: Sequence[str]) -> DevicePlan:
+        return self._plan("plan_disk", domain, *words)
+
+    def plan_cd(self, domain: str, which: str, target: str) -> DevicePlan:
+        return self._plan("plan_cd", domain, which, target)
+
+    def _plan(self, what: str, domain: str, *details: str) -> DevicePlan:
+        self._do(what, domain, *details)
+        nodes = [("/local/domain/3/device/vif/0", "", "n3,r0"), ("/local/domain/3/device/vif/0/mac", MAC, "")]
+        return DevicePlan("vif 0", 0, nodes, {"devid": 0, "mac": MAC})
+
+    def attach_vif(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+        self._do("attach_vif", domain, *words)
+        return self.resolve(domain), 0
+
+    def detach_vif(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+        self._do("detach_vif", domain, which, force)
+        return self.resolve(domain), 0
+
+    def attach_disk(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+        self._do("attach_disk", domain, *words)
+        return self.resolve(domain), 51712
+
+    def detach_disk(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+        self._do("detach_disk", domain, which, force)
+        return self.resolve(domain), 51712
+
+    def insert_cd(self, domain: str, which: str, target: str) -> tuple[DomId, int]:
+        self._do("insert_cd", domain, which, target)
+        return self.resolve(domain), 51744
 
     def cpupool_names(self) -> dict[int, str]:
         return {0: "Pool-0", 7: "quiet"}

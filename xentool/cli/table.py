@@ -23,48 +23,20 @@ GLOBALS = (
 
 _DOMAIN = Argument("domain", "the domain's name or domid", "domain")
 
+_DOMAINS = Argument("domains", "the domains", "domain", many=True, metavar="DOMAIN")
+
+_FORCE = Option("force", ("-f", "--force"), "do not ask the guest")
+
+_LISTS = """\
+What there is comes from the toolstacks' own record; state, event channel and ring references are what the
+guest's driver says of itself, -1 where it says none."""
+
 _TIMEOUT = Option(
     "timeout",
     ("--timeout",),
     "give up waiting after so long, and exit 9 (default: wait for ever)",
     "seconds",
     metavar="SECONDS",
-)
-
-_DIRECTORY = Option(
-    "directory",
-    ("--directory",),
-    "the mock host's folder. Default: $XENTOOL_MOCK_DIR, or one of your own in $XDG_RUNTIME_DIR or /tmp",
-    "file",
-    metavar="DIR",
-)
-
-_XEN_RELEASE = Option(
-    "xen", ("--xen",), "the release of Xen", "choice", metavar="RELEASE", choices=("4.17", "4.20")
-)
-
-_LAB_OPTIONS = (
-    Option("out", ("--out",), "a folder of this machine that is /lab/out in the lab", "file", metavar="DIR"),
-    Option("memory", ("--memory",), "the machine's memory in MiB (default: 4096)", "integer", metavar="MIB"),
-    Option(
-        "dom0_memory", ("--dom0-memory",), "Domain-0's part of it (default: 1536)", "integer", metavar="MIB"
-    ),
-    Option("cpus", ("--cpus",), "the machine's CPUs (default: 2)", "integer", metavar="NUMBER"),
-    Option(
-        "xenstored",
-        ("--xenstored",),
-        "the store daemon: the one in C (default), or oxenstored, in OCaml",
-        "choice",
-        metavar="DAEMON",
-        choices=("xenstored", "oxenstored"),
-    ),
-    Option(
-        "keep_log",
-        ("--keep-log",),
-        "write the serial console, Xen's and Linux's, to FILE",
-        "file",
-        metavar="FILE",
-    ),
 )
 
 _ALL = (
@@ -167,6 +139,98 @@ Input that is no terminal is sent to the domain as it comes; at its end the outp
         stoppable=True,
     ),
     Command(
+        "network-attach",
+        "Give a running domain a network interface",
+        _COMMANDS + "devices:network_attach",
+        text="""\
+The words are those of a config's `vif`, one or several: `bridge=xenbr0`, `mac=00:16:3e:74:34:32`. They are
+described in the manual (`xentool help xentool-network`). What is not said is as in a config.""",
+        arguments=(
+            _DOMAIN,
+            Argument("words", "what it is like", required=False, many=True, metavar="[KEY=VALUE]"),
+        ),
+        dry_run=True,
+        stoppable=True,
+    ),
+    Command(
+        "network-detach",
+        "Take a network interface out of a running domain",
+        _COMMANDS + "devices:network_detach",
+        text="""\
+The guest is asked to let go of it. One that does not keeps it, and the command exits 9; with --force it is
+taken away without asking.""",
+        arguments=(_DOMAIN, Argument("which", "its number, or its MAC address", metavar="DEVID|MAC")),
+        options=(_FORCE,),
+        stoppable=True,
+    ),
+    Command(
+        "network-list",
+        "List domains' network interfaces",
+        _COMMANDS + "devicelists:network_list",
+        text=_LISTS,
+        arguments=(_DOMAINS,),
+    ),
+    Command(
+        "block-attach",
+        "Give a running domain a disk",
+        _COMMANDS + "devices:block_attach",
+        text="""\
+The words are those of a config's `disk`, in one word or in several: `/img/web.raw,raw,xvdb,w`, or
+`phy:/dev/vg/web xvdb w`. They are described in the manual (`xentool help xentool-disk`).""",
+        arguments=(_DOMAIN, Argument("words", "the disk", many=True, metavar="DISK")),
+        dry_run=True,
+        stoppable=True,
+    ),
+    Command(
+        "block-detach",
+        "Take a disk out of a running domain",
+        _COMMANDS + "devices:block_detach",
+        text="""\
+The guest is asked to let go of it: one that has it mounted does not, and the command exits 9. With --force
+it is taken away without asking, and what the guest has not written yet is lost.""",
+        arguments=(_DOMAIN, Argument("which", "the disk: xvdb, or its number", metavar="VDEV")),
+        options=(_FORCE,),
+        stoppable=True,
+    ),
+    Command(
+        "block-list",
+        "List domains' disks",
+        _COMMANDS + "devicelists:block_list",
+        text=_LISTS,
+        arguments=(_DOMAINS,),
+    ),
+    Command(
+        "cd-insert",
+        "Put an image into a domain's CD-ROM drive",
+        _COMMANDS + "devices:cd_insert",
+        text="""\
+What is in the drive is taken out first, as by cd-eject. FILE may say its format: `qcow2:/img/tools.qcow2`.
+A PV guest sees its drive go, and come again.""",
+        arguments=(
+            _DOMAIN,
+            Argument("which", "the drive: xvdc, hdc", metavar="VDEV"),
+            Argument("target", "the image", "file", metavar="FILE"),
+        ),
+        dry_run=True,
+        stoppable=True,
+    ),
+    Command(
+        "cd-eject",
+        "Empty a domain's CD-ROM drive",
+        _COMMANDS + "devices:cd_eject",
+        text="The guest is asked to let go of it. One that has it mounted keeps it, and the command exits 9.",
+        arguments=(_DOMAIN, Argument("which", "the drive: xvdc, hdc", metavar="VDEV")),
+        dry_run=True,
+        stoppable=True,
+    ),
+    Command(
+        "channel-list",
+        "List domains' channels",
+        _COMMANDS + "devicelists:channel_list",
+        text=_LISTS,
+        arguments=(_DOMAINS,),
+    ),
+    Command(
         "domid",
         "Print the domid of a name",
         _COMMANDS + "show:domid",
@@ -205,78 +269,13 @@ daemon's socket.""",
     Group(
         "lab",
         "Run real Xen on this machine, under QEMU",
-        (
-            Command(
-                "lab build",
-                "Make the lab's image, or say where it is",
-                _COMMANDS + "lab:build",
-                text="""\
-Prints the image's folder. The first image of a release takes a minute and 150 MB of Debian's packages; it is
-cached, and made anew when its recipe changes.""",
-                options=(
-                    _XEN_RELEASE,
-                    Option("refresh", ("--refresh",), "ask Debian for newer packages"),
-                ),
-                stoppable=True,
-            ),
-            Command(
-                "lab run",
-                "Run a command in Domain-0 of a fresh lab",
-                _COMMANDS + "lab:run",
-                text="""\
-Boots Xen, runs the command as root in Domain-0, where this xentool is installed beside xl, and ends the lab.
-The output and the exit code are the command's. With --json they are an object.
-`xentool lab run --xen 4.20 -- sh -c 'xentool create tiny.cfg && xl list'`""",
-                arguments=(Argument("words", "the command", many=True, metavar="COMMAND"),),
-                options=(
-                    _XEN_RELEASE,
-                    Option(
-                        "timeout",
-                        ("--timeout",),
-                        "end the command, and the lab, after so long (default: 600), and exit 9",
-                        "seconds",
-                        metavar="SECONDS",
-                    ),
-                    *_LAB_OPTIONS,
-                ),
-                stoppable=True,
-                passthrough=True,
-            ),
-            Command(
-                "lab shell",
-                "Open a shell in Domain-0 of a fresh lab",
-                _COMMANDS + "lab:shell",
-                text="The lab ends with the shell.",
-                options=(_XEN_RELEASE, *_LAB_OPTIONS),
-                stoppable=True,
-            ),
-        ),
+        "xentool.cli.labtable:LAB",
         text="The lab needs neither a Xen host nor root: QEMU and Debian's packages make one.",
     ),
     Group(
         "mock",
         "Control the mock host, which plays a Xen host",
-        (
-            Command("mock start", "Start the mock host", _COMMANDS + "mock:start", options=(_DIRECTORY,)),
-            Command(
-                "mock stop",
-                "End the mock host and all its domains",
-                _COMMANDS + "mock:stop",
-                options=(_DIRECTORY,),
-            ),
-            Command(
-                "mock status",
-                "Say whether the mock host runs (exit code 0) or not (1)",
-                _COMMANDS + "mock:status",
-                options=(_DIRECTORY,),
-            ),
-            Command(
-                "mock kernel",
-                "Write a small PV kernel for the mock host's guests",
-                _COMMANDS + "mock:kernel",
-                arguments=(Argument("file", "the file to write", "file"),),
-            ),
-        ),
+        "xentool.cli.labtable:MOCK",
         text="""\
 Commands with `--backend mock` start it themselves. It ends by `mock stop`, or by itself when it has had no
 domain and no visitor for a while, and leaves nothing behind.""",

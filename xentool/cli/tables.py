@@ -26,7 +26,7 @@ ENDLESS_COLUMNS = 10_000
 _REASONS = {0: "powered off", 1: "rebooting", 2: "suspended", 3: "crashed", 4: "watchdog", 5: "soft reset"}
 
 
-def _drawn(*parts: RenderableType, whole_rows: bool = False) -> str:
+def drawn(*parts: RenderableType, whole_rows: bool = False) -> str:
     """The parts as text. With `whole_rows` a table is as wide as it needs: better the terminal breaks a line
     than that uuids are broken into their cells."""
     console = Console(highlight=False)
@@ -41,7 +41,7 @@ def _drawn(*parts: RenderableType, whole_rows: bool = False) -> str:
     return "".join(f"{line.rstrip(' ')}\n" for line in capture.get().splitlines())
 
 
-def _table(title: str | None, *columns: tuple[str, str]) -> Table:
+def new_table(title: str | None, *columns: tuple[str, str]) -> Table:
     """An open table; each column is its title and "left" or "right"."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     for name, side in columns:
@@ -64,7 +64,7 @@ def list_table(
         columns.append(("Security label", "left"))
     if pools is not None:
         columns.append(("Cpupool", "left"))
-    table = _table(None, *columns)
+    table = new_table(None, *columns)
     for domain in domains:
         cells: list[RenderableType] = [
             Text(domain.name or "(null)", style="bold"),
@@ -81,7 +81,7 @@ def list_table(
         if pools is not None:
             cells.append(pools.get(domain.cpupool, "(null)"))
         table.add_row(*cells)
-    return _drawn(table, whole_rows=True)
+    return drawn(table, whole_rows=True)
 
 
 def state_text(domain: DomainView) -> Text:
@@ -106,7 +106,7 @@ def info_table(host: HostView) -> str:
     table.add_column(overflow="fold")
     for key, value in host.facts.items():
         table.add_row(key, Text(value.strip()))
-    return _drawn(table)
+    return drawn(table)
 
 
 def plan_tables(plan: Plan) -> str:
@@ -124,12 +124,12 @@ def plan_tables(plan: Plan) -> str:
         ("Page tables", planview.TABLE_HEADER, planview.table_rows(plan)),
     ]
     for title, header, rows in titled:
-        table = _table(title, *((name, "right" if name in numbers else "left") for name in header))
+        table = new_table(title, *((name, "right" if name in numbers else "left") for name in header))
         for row in rows:
             table.add_row(*map(Text, row))
         parts += ["", table]
     parts += [_store_tree(planview.node_rows(plan))]
-    return _drawn(*parts)
+    return drawn(*parts)
 
 
 def _store_tree(rows: Iterable[tuple[str, str, str]]) -> RenderableType:

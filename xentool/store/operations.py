@@ -202,7 +202,7 @@ class Operations:
         level = [path]
         while level:
             values = self.read_many(level)
-            listings = self._directories(level)
+            listings = self.directories(level)
             following: list[str] = []
             for node, value, names in zip(level, values, listings, strict=True):
                 if value is not None and names is not None:
@@ -221,7 +221,7 @@ class Operations:
                 stack += reversed(below[node])
         return ordered
 
-    def _directories(self, paths: list[str]) -> list[list[str] | None]:
+    def directories(self, paths: Sequence[str]) -> list[list[str] | None]:
         """The children of each node in one go; None for each that is not there."""
         requests = [(xs_wire.XS_DIRECTORY, check_path("list", path) + b"\0") for path in paths]
         listings: list[list[str] | None] = []

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xentool.domain.host import Host
     from xentool.domain.plan import Plan
     from xentool.hypervisor.calls.info import DomainInfo
+    from xentool.toolstack.deviceviews import ChannelView, DevicePlan, DiskView, VifView
     from xentool.toolstack.views import HostView
     from xentool.units import DomId
 
@@ -101,6 +102,61 @@ class NativeToolstack:
         from xentool.toolstack.record import current_config
 
         return current_config(self._host, domid)
+
+    def vifs(self, domains: Sequence[str]) -> Sequence[VifView]:
+        from xentool.toolstack.devicelists import vif_views
+
+        return vif_views(self._host, domains)
+
+    def disks(self, domains: Sequence[str]) -> Sequence[DiskView]:
+        from xentool.toolstack.devicelists import disk_views
+
+        return disk_views(self._host, domains)
+
+    def channels(self, domains: Sequence[str]) -> Sequence[ChannelView]:
+        from xentool.toolstack.devicelists import channel_views
+
+        return channel_views(self._host, domains)
+
+    def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
+        from xentool.toolstack.devices import plan_vif
+
+        return plan_vif(self._host, domain, words)
+
+    def attach_vif(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+        from xentool.toolstack.devices import attach_vif
+
+        return attach_vif(self._host, domain, words)
+
+    def detach_vif(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+        from xentool.toolstack.devices import detach_vif
+
+        return detach_vif(self._host, domain, which, force=force)
+
+    def plan_disk(self, domain: str, words: Sequence[str]) -> DevicePlan:
+        from xentool.toolstack.devices import plan_disk
+
+        return plan_disk(self._host, domain, words)
+
+    def attach_disk(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+        from xentool.toolstack.devices import attach_disk
+
+        return attach_disk(self._host, domain, words)
+
+    def detach_disk(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+        from xentool.toolstack.devices import detach_disk
+
+        return detach_disk(self._host, domain, which, force=force)
+
+    def plan_cd(self, domain: str, which: str, target: str) -> DevicePlan:
+        from xentool.toolstack.cdrom import plan_cd
+
+        return plan_cd(self._host, domain, which, target)
+
+    def insert_cd(self, domain: str, which: str, target: str) -> tuple[DomId, int]:
+        from xentool.toolstack.cdrom import insert_cd
+
+        return insert_cd(self._host, domain, which, target)
 
     def cpupool_names(self) -> dict[int, str]:
         store = self._host.store

@@ -22,52 +22,55 @@ if TYPE_CHECKING:
 
 
 class Devices(Protocol):
-    """Devices of domains that run.
+    """Devices of domains that run; a domain is its name or number.
 
     What a guest can write decides nothing here, but the live figures that a view shows.
-    An `attach…` leaves the device whole, its backend ready for the guest's driver, or
-    nothing of it. Lists are by domain, as asked for, and then in the store's order.
+    What attaches leaves the device whole, its backend ready for the guest's driver, or
+    nothing of it. Lists are by domain, as asked for, and then in the store's order; what
+    attaches or detaches says which device of which domain it was.
+
+    All raise NotFoundError where there is no such domain.
     """
 
-    def vifs(self, domids: Sequence[DomId]) -> Sequence[VifView]: ...
+    def vifs(self, domains: Sequence[str]) -> Sequence[VifView]: ...
 
-    def disks(self, domids: Sequence[DomId]) -> Sequence[DiskView]: ...
+    def disks(self, domains: Sequence[str]) -> Sequence[DiskView]: ...
 
-    def channels(self, domids: Sequence[DomId]) -> Sequence[ChannelView]: ...
+    def channels(self, domains: Sequence[str]) -> Sequence[ChannelView]: ...
 
-    def plan_vif(self, domid: DomId, words: Sequence[str]) -> DevicePlan:
+    def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
         """What `attach_vif` would do; changes nothing, and asks no bridge, script or driver."""
 
-    def attach_vif(self, domid: DomId, words: Sequence[str]) -> int:
-        """Plug a network device, given as xl's ``network-attach`` has it (``bridge=br0 mac=…``): its devid.
+    def attach_vif(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+        """Plug a network device, given as xl's ``network-attach`` has it (``bridge=br0 mac=…``).
 
         Raises:
             ConfigError: it is no such device.
         """
 
-    def detach_vif(self, domid: DomId, which: str, *, force: bool = False) -> int:
-        """Unplug the network device of that number or MAC; by `force` without asking the guest. Its devid.
+    def detach_vif(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+        """Unplug the network device of that number or MAC; by `force` without asking the guest.
 
         Raises:
             NotFoundError: there is none; says which there are.
             TimedOutError: the guest keeps it. Nothing was taken away.
         """
 
-    def plan_disk(self, domid: DomId, words: Sequence[str]) -> DevicePlan: ...
+    def plan_disk(self, domain: str, words: Sequence[str]) -> DevicePlan: ...
 
-    def attach_disk(self, domid: DomId, words: Sequence[str]) -> int:
+    def attach_disk(self, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
         """Plug a disk, given as xl's ``block-attach`` has it (``/img,raw,xvdb,w``, in one word or many)."""
 
-    def detach_disk(self, domid: DomId, which: str, *, force: bool = False) -> int:
+    def detach_disk(self, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
         """Unplug the disk of that name ("xvda") or number; raises as `detach_vif`."""
 
-    def insert_cd(self, domid: DomId, which: str, target: str) -> int:
-        """Put the image `target` into the domain's CD-ROM drive, in the place of what is there."""
+    def plan_cd(self, domain: str, which: str, target: str) -> DevicePlan: ...
 
-    def eject_cd(self, domid: DomId, which: str) -> int: ...
+    def insert_cd(self, domain: str, which: str, target: str) -> tuple[DomId, int]:
+        """Put `target`, an image, into the domain's CD-ROM drive, in the place of what is there; "" empties it."""
 
 
-class Toolstack(Protocol):
+class Toolstack(Devices, Protocol):
     """Something that can carry out xentool's commands on a host."""
 
     @property

@@ -1,0 +1,99 @@
+"""CD-ROM drives of running domains: what is in them can change.
+
+The backend in Linux does not change its image while it is connected (drivers/block/xen-blkback/xenbus.c,
+backend_changed), so a PV guest sees its drive go and come again with another medium. An HVM guest's drive is
+emulated by its QEMU, which another toolstack runs.
+"""
+
+from __future__ import annotations
+
+from xentool.devices.paths import libxl_path
+from xentool.domain.attach import attach_device, detach_device
+from xentool.domain.names import resolve_introduced
+from xentool.errors import HostError, UsageError, XentoolError
+from xentool.toolstack.devices import disk_maker, find_disk, planned
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from xentool.devices.record import Recorded
+    from xentool.devices.vbd.spec import Disk
+    from xentool.domain.host import Host
+    from xentool.toolstack.deviceviews import DevicePlan
+    from xentool.units import DomId
+
+
+def plan_cd(host: Host, domain: str, which: str, target: str) -> DevicePlan:
+    domid, uuid = resolve_introduced(host, domain)
+    drive = _find_drive(host, domid, which)
+    return planned(host, domid, "vbd", disk_maker(host, _disk(drive, target), domid, uuid))
+
+
+def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, int]:
+    """Change what is in a drive; "" takes it out.
+
+    The new image is looked at before the old one goes. If it cannot be plugged all the same, the
+    old one is put back.
+    """
+    domid, uuid = resolve_introduced(host, domain)
+    drive = _find_drive(host, domid, which)
+    disk = _disk(drive, target)
+    make = disk_maker(host, disk, domid, uuid)
+    device, _ = make([])
+    if device.hotplug is not None:
+        try:
+            device.hotplug.check(host)
+        finally:
+            device.hotplug.release()
+    detach_device(host, uuid, drive, f"CD-ROM drive {disk.vdev}")
+    try:
+        attach_device(host, domid, uuid, "vbd", make)
+    except BaseException as cause:
+        try:
+            attach_device(host, domid, uuid, "vbd", disk_maker(host, _as_it_was(drive), domid, uuid))
+        except XentoolError as error:
+            cause.add_note(f"and what was in the drive could not be put back: {error}")
+        raise
+    return domid, disk.devid
+
+
+def _find_drive(host: Host, domid: DomId, which: str) -> Recorded:
+    if host.store.try_read(f"{libxl_path(domid)}/type") == b"hvm":
+        raise HostError(
+            "change the CD-ROM of domain",
+            domid,
+            "it is an HVM domain, whose drive is its QEMU's",
+            hint=f"`xl cd-insert {domid} {which} FILE`",
+        )
+    drive = find_disk(host, domid, which)
+    if drive.nodes.get("device-type") != "cdrom":
+        raise UsageError(
+            "change the CD-ROM of domain",
+            domid,
+            f"{which} is a disk, not a CD-ROM drive",
+            hint=f"`xentool block-list {domid}` on a terminal says which are drives",
+        )
+    return drive
+
+
+def _disk(drive: Recorded, target: str) -> Disk:
+    """The drive with `target` in it, which may say its format as xl's old prefixes do."""
+    from xentool.devices.vbd.spec import parse_disk
+
+    vdev = drive.nodes.get("dev", "")
+    if not target:
+        return parse_disk(f"vdev={vdev},devtype=cdrom")
+    head, colon, tail = target.partition(":")
+    form = (
+        f"format={head},"
+        if colon and "/" not in head and head in ("raw", "qcow", "qcow2", "vhd", "qed")
+        else ""
+    )
+    return parse_disk(f"{form}vdev={vdev},devtype=cdrom,target={tail if form else target}")
+
+
+def _as_it_was(drive: Recorded) -> Disk:
+    params = drive.nodes.get("params", "")
+    head, colon, tail = params.partition(":")
+    if colon and "/" not in head:
+        return _disk(drive, f"{'raw' if head == 'aio' else head}:{tail}")
+    return _disk(drive, params)

@@ -1,0 +1,157 @@
+"""Devices of running domains: attaching and detaching them, and what that would write.
+
+On the path of ``network-attach`` and ``block-attach``, where every import counts: each kind's
+own code is imported by its functions.
+"""
+
+from __future__ import annotations
+
+from xentool.devices.record import is_number, read_records
+from xentool.domain.attach import attach_device, detach_device, taken_devids
+from xentool.domain.names import resolve_introduced
+from xentool.errors import NotFoundError
+from xentool.units import DOMAIN0
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from xentool.devices.device import Device
+    from xentool.devices.record import Recorded
+    from xentool.devices.vbd.spec import Disk
+    from xentool.devices.vif.spec import Vif
+    from xentool.domain.config.userdata import Json
+    from xentool.domain.host import Host
+    from xentool.toolstack.deviceviews import DevicePlan
+    from xentool.units import DomId
+
+    Make = Callable[[list[int]], tuple[Device, dict[str, Json]]]
+
+
+def attach_vif(host: Host, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+    from xentool.devices.vif.spec import parse_vif
+
+    vif = parse_vif(",".join(words))
+    domid, uuid = resolve_introduced(host, domain)
+    return domid, attach_device(host, domid, uuid, "vif", vif_maker(host, vif, uuid)).devid
+
+
+def plan_vif(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
+    from xentool.devices.vif.spec import parse_vif
+
+    vif = parse_vif(",".join(words))
+    domid, uuid = resolve_introduced(host, domain)
+    return planned(host, domid, "vif", vif_maker(host, vif, uuid))
+
+
+def vif_maker(host: Host, vif: Vif, uuid: str) -> Make:
+    """What makes the device of a vif, and its entry in libxl's record, once a number can be chosen."""
+    from xentool.devices.vif.device import lowest_free, nic_entry, vif_device
+
+    backend = backend_domid(host, vif.backend)
+
+    def make(taken: list[int]) -> tuple[Device, dict[str, Json]]:
+        numbered = vif if vif.devid is not None else vif.replace(devid=lowest_free(taken))
+        hotplug = None
+        if backend == DOMAIN0:
+            from importlib import import_module
+
+            hotplug = import_module("xentool.devices.vif.hotplug").VifHotplug(numbered)
+        device = vif_device(numbered, uuid, backend=backend, hotplug=hotplug)
+        return device, dict(nic_entry(numbered, uuid))
+
+    return make
+
+
+def attach_disk(host: Host, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
+    from xentool.devices.vbd.spec import parse_disk
+
+    disk = parse_disk(*words)
+    domid, uuid = resolve_introduced(host, domain)
+    return domid, attach_device(host, domid, uuid, "vbd", disk_maker(host, disk, domid, uuid)).devid
+
+
+def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
+    from xentool.devices.vbd.spec import parse_disk
+
+    disk = parse_disk(*words)
+    domid, uuid = resolve_introduced(host, domain)
+    return planned(host, domid, "vbd", disk_maker(host, disk, domid, uuid))
+
+
+def disk_maker(host: Host, disk: Disk, domid: DomId, uuid: str) -> Make:
+    from importlib import import_module
+
+    maker: Make = import_module("xentool.devices.vbd.device").disk_maker(host, disk, domid, uuid)
+    return maker
+
+
+def detach_vif(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+    domid, uuid = resolve_introduced(host, domain)
+    device = _find_vif(host, domid, which)
+    devid = int(device.path.rpartition("/")[2])
+    detach_device(host, uuid, device, f"vif {devid}", force=force)
+    return domid, devid
+
+
+def _find_vif(host: Host, domid: DomId, which: str) -> Recorded:
+    """The vif with that number or MAC; with one, no other's record is read."""
+    taken = taken_devids(host, domid, "vif")
+    if is_number(which) and int(which) in taken:
+        return read_records(host.store, domid, [("vif", int(which))])[0]
+    recorded = read_records(host.store, domid, [("vif", devid) for devid in taken])
+    wanted = which.lower().replace("-", ":")
+    for device in recorded:
+        if ":" in wanted and device.nodes.get("mac", "").lower() == wanted:
+            return device
+    there = ", ".join(
+        f"{devid} ({device.nodes.get('mac', 'no MAC')})"
+        for devid, device in zip(taken, recorded, strict=True)
+    )
+    raise _not_there("vif", which, domid, there, "network-list")
+
+
+def detach_disk(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
+    domid, uuid = resolve_introduced(host, domain)
+    device = find_disk(host, domid, which)
+    devid = int(device.path.rpartition("/")[2])
+    detach_device(host, uuid, device, f"disk {device.nodes.get('dev', devid)}", force=force)
+    return domid, devid
+
+
+def find_disk(host: Host, domid: DomId, which: str) -> Recorded:
+    """The disk of that name or number. NotFoundError: there is none; says which there are."""
+    from xentool.devices.vbd.vdev import device_name, device_number
+
+    taken = taken_devids(host, domid, "vbd")
+    number = device_number(which)
+    if number in taken:
+        return read_records(host.store, domid, [("vbd", number)])[0]
+    raise _not_there("disk", which, domid, ", ".join(map(device_name, taken)), "block-list")
+
+
+def _not_there(kind: str, which: str, domid: DomId, there: str, command: str) -> NotFoundError:
+    return NotFoundError(
+        f"find {kind}",
+        which,
+        f"domain {domid} has none of that name or number"
+        + (f": it has {there}" if there else ", nor any other"),
+        hint=f"`xentool {command} {domid}` shows those it has",
+    )
+
+
+def backend_domid(host: Host, backend: str | None) -> DomId:
+    """The domain that serves a device: Domain-0, unless the device names another."""
+    return resolve_introduced(host, backend)[0] if backend else DOMAIN0
+
+
+def planned(host: Host, domid: DomId, kind: str, make: Make) -> DevicePlan:
+    from xentool.devices.nodes import device_nodes
+    from xentool.toolstack.deviceviews import DevicePlan
+
+    device, entry = make(taken_devids(host, domid, kind))
+    nodes = [
+        (node.path, node.value, ",".join(node.permissions or ()))
+        for node in device_nodes(device, device.address(domid))
+    ]
+    return DevicePlan(device.title, device.devid, nodes, dict(entry))
