@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from xentool.dom0.linux import ruleset
 from xentool.dom0.linux.nft import Nft, NftError
-from xentool.errors import HostError, NotFoundError
+from xentool.errors import NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
 
 class NftFirewall:
@@ -25,56 +24,59 @@ class NftFirewall:
     def check(self) -> None:
         """Try the table that all guards share, without making it."""
         try:
-            self._run("\n".join(ruleset.skeleton_commands()), dry_run=True)
+            self._run(ruleset.skeleton_commands(), dry_run=True)
         except NftError as exc:
-            raise HostError(
-                "filter what guests send with",
-                "nftables",
-                exc.reason,
-                hint=exc.hint,
-                detail=exc.detail,
-            ) from exc
+            raise exc.about("filter what guests send with", "nftables") from exc
 
     def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
         lock = ruleset.Lock(name, mac, addresses)
-        try:
-            self._run(ruleset.guard_commands(name, lock, bridged=bridged))
-        except NftError as exc:
-            if not bridged and "No such file or directory" in exc.detail and not _has_device(name):
+        commands = ruleset.guard_commands(name, lock) if bridged else []
+        while True:
+            there = _has_device(name)
+            if not there and not bridged:
                 raise NotFoundError(
                     "guard interface", name, "there is none, and out of a bridge it must be there first"
-                ) from exc
-            raise HostError("guard interface", name, exc.reason, hint=exc.hint, detail=exc.detail) from exc
+                )
+            on_device = ruleset.device_commands(name, lock, bridged=bridged) if there else []
+            try:
+                self._run(commands + on_device)
+            except NftError as exc:
+                if there and not _has_device(name):
+                    continue  # it went just then
+                raise exc.about("guard interface", name) from exc
+            return
 
     def unguard(self, name: str) -> None:
         for family in self._families():
             try:
                 self._run(ruleset.unguard_commands(name, family))
             except NftError as exc:
-                raise HostError(
-                    "remove the rules of interface", name, exc.reason, hint=exc.hint, detail=exc.detail
-                ) from exc
+                raise exc.about("remove the rules of interface", name) from exc
 
     def guarded(self) -> Mapping[str, Sequence[str]]:
         from xentool.dom0.linux.guards import read_guards
 
         found: dict[str, Sequence[str]] = {}
         for family in self._families():
-            found |= read_guards(family, self._run(f"list table {family} {ruleset.TABLE}", json=True))
+            listing = self._run([f"list table {family} {ruleset.TABLE}"], json=True)
+            found |= read_guards(family, listing)
         return found
 
     def _families(self) -> list[str]:
         """In which families there is a table of ours."""
-        tables = self._run("list tables").split("\n")
+        tables = self._run(["list tables"]).split("\n")
         return [family for family in ruleset.FAMILIES if f"table {family} {ruleset.TABLE}" in tables]
 
-    def _run(self, commands: str, **options: Any) -> str:  # noqa: ANN401 - as `Nft.run` has them
+    def _run(self, commands: list[str], *, json: bool = False, dry_run: bool = False) -> str:
         if self._nft is None:
             self._nft = Nft()
-        return self._nft.run(commands, **options)
+        return self._nft.run("\n".join(commands), json=json, dry_run=dry_run)
 
 
 def _has_device(name: str) -> bool:
-    import os
+    from _socket import if_nametoindex
 
-    return os.path.exists(f"/sys/class/net/{name}")
+    try:
+        return if_nametoindex(name) > 0
+    except OSError:
+        return False

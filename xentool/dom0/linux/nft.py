@@ -25,6 +25,10 @@ _INSTALL = "install nftables' library: apt-get install libnftables1"
 class NftError(HostError):
     """The kernel, or the library, refused the commands; `detail` has its words in full."""
 
+    def about(self, action: str, subject: str) -> HostError:
+        """The same error, about what the commands were for."""
+        return HostError(action, subject, self.reason, hint=self.hint, detail=self.detail)
+
 
 class Nft:
     """A context of the library: `run` commands in it."""

@@ -7,13 +7,14 @@ Two tables of our own, both called ``xentool``:
 - ``bridge``, for interfaces in a Linux bridge. A chain per interface, found by its name through a
   verdict map, so that a frame costs the same with one guest or a thousand. The name is matched when
   a frame comes: the rules stand before the interface does, and still do when it goes and comes back.
-- ``netdev``, for interfaces that are routed, or in an Open vSwitch, whose frames no bridge hook
-  sees. The hook (ingress) is tied to the interface itself, so it must be there, but is not up yet;
-  it goes with it. The same chain hangs on it.
+- ``netdev``, the interface's own ingress hook, before all else in the kernel. It needs an interface
+  that is there, and goes with it. Those that are routed, or in an Open vSwitch, whose frames no bridge
+  hook sees, have their whole chain here, from before they are up. Those in a bridge have the MAC alone:
 
-A bridge learns a sender's MAC, and acts on BPDUs, from frames to the group addresses of 802.1D
-without calling its prerouting hook (br_input.c of Linux, br_handle_frame): hence a base chain on
-``input`` as well.
+From frames to the group addresses of 802.1D a bridge learns their sender's MAC without calling its
+prerouting hook; hence a base chain on ``input``. From LLDP's it learns without calling any (br_input.c
+of Linux, br_handle_frame); hence the ingress hook. Without them one frame from a guest draws another's
+traffic to it.
 
 Source: nft(8); RFC 826, 5227 (ARP); RFC 4861, 7113, 7527 (neighbour discovery); RFC 2131, 8415 (DHCP).
 """
@@ -79,37 +80,40 @@ class Lock:
         )
 
 
-def guard_commands(name: str, lock: Lock, *, bridged: bool) -> str:
-    """The commands that put an interface under `lock`, whatever was there before; to be run in one go."""
-    check_name(name)
-    family = "bridge" if bridged else "netdev"
-    chain = chain_name(name)
-    lines = skeleton_commands() if bridged else [f"add table netdev {TABLE}"]
-    lines += _empty_parts(family, name)
+def guard_commands(name: str, lock: Lock) -> list[str]:
+    """The commands that put an interface in a bridge under `lock`, there or not yet; to be run in one go."""
+    lines = [*skeleton_commands(), *_chain_commands("bridge", name, lock, lock_rules(name, lock))]
+    return [*lines, f'add element bridge {TABLE} {MAP} {{ "{name}" : goto {chain_name(name)} }}']
+
+
+def device_commands(name: str, lock: Lock, *, bridged: bool) -> list[str]:
+    """The commands that guard an interface that is there on its own hook: wholly, or what no bridge can."""
+    rules = sender_rules(lock) if bridged else lock_rules(name, lock)
+    base = base_name(name)
+    hook = f'type filter hook ingress device "{name}" priority {_PRIORITY}; policy accept;'
+    return [
+        f"add table netdev {TABLE}",
+        *_chain_commands("netdev", name, lock, rules),
+        f"add chain netdev {TABLE} {base} {{ {hook} }}",
+        f"flush chain netdev {TABLE} {base}",
+        f"add rule netdev {TABLE} {base} goto {chain_name(name)}",
+    ]
+
+
+def _chain_commands(family: str, name: str, lock: Lock, rules: list[str]) -> list[str]:
+    lines = _empty_parts(family, name)
     for version, intervals in ((4, lock.v4), (6, lock.v6)):
         if intervals:
             texts = ", ".join(interval_text(version, *interval) for interval in intervals)
             lines.append(f"add element {family} {TABLE} {set_name(name, version)} {{ {texts} }}")
-    lines += [f"add rule {family} {TABLE} {chain} {rule}" for rule in lock_rules(name, lock)]
-    if bridged:
-        lines.append(f'add element bridge {TABLE} {MAP} {{ "{name}" : goto {chain} }}')
-    else:
-        base = base_name(name)
-        hook = f'type filter hook ingress device "{name}" priority {_PRIORITY}; policy accept;'
-        lines += [
-            f"add chain netdev {TABLE} {base} {{ {hook} }}",
-            f"flush chain netdev {TABLE} {base}",
-            f"add rule netdev {TABLE} {base} goto {chain}",
-        ]
-    return "\n".join(lines) + "\n"
+    return lines + [f"add rule {family} {TABLE} {chain_name(name)} {rule}" for rule in rules]
 
 
-def unguard_commands(name: str, family: str) -> str:
+def unguard_commands(name: str, family: str) -> list[str]:
     """The commands that take an interface's rules away; its table must be there, its rules need not.
 
     Nftables knows no "delete if there" before 1.0.7 and Linux 6.3: what is added first can be deleted.
     """
-    check_name(name)
     chain = chain_name(name)
     lines = _empty_parts(family, name)
     if family == "bridge":
@@ -122,7 +126,7 @@ def unguard_commands(name: str, family: str) -> str:
         lines += [f"{verb} chain netdev {TABLE} {base_name(name)}" for verb in ("add", "flush", "delete")]
     lines += [f"delete chain {family} {TABLE} {chain}"]
     lines += [f"delete set {family} {TABLE} {set_name(name, version)}" for version in _SIZES]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def skeleton_commands() -> list[str]:
@@ -139,6 +143,7 @@ def skeleton_commands() -> list[str]:
 
 
 def _empty_parts(family: str, name: str) -> list[str]:
+    check_name(name)
     chain = chain_name(name)
     lines = [f"add chain {family} {TABLE} {chain}", f"flush chain {family} {TABLE} {chain}"]
     for version in _SIZES:
@@ -151,21 +156,29 @@ def _empty_parts(family: str, name: str) -> list[str]:
 
 
 def lock_rules(name: str, lock: Lock) -> list[str]:
-    """The rules of an interface's chain, in their order; what passes none of the last ones is dropped."""
-    # A tagged frame may hide anything, ARP too, and reach other VLANs: no rule below looks behind a tag.
-    rules = [
-        f"ether saddr != {lock.mac} drop",
-        f"{_GROUPS} drop",
-        "ether type { 8021q, 8021ad, 0x9100 } drop",
-    ]
+    """The rules of an interface's chain, in their order; what ends in none of them may pass."""
+    rules = sender_rules(lock)
     arp = f"ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether {lock.mac}"
     if not (lock.v4 or lock.v6):
-        return [*rules, f"{arp} accept", "ether type arp drop", "accept"]
+        return [
+            *rules,
+            f"{_GROUPS} drop",
+            # A tagged frame may hide anything, ARP too, and reach other VLANs: no rule looks behind a tag.
+            "ether type { 8021q, 8021ad, 0x9100 } drop",
+            f"{arp} accept",
+            "ether type arp drop",
+        ]
+    # "ether type" is said each time: what nftables would put there by itself does look behind a VLAN tag.
     if lock.v4:
         rules += _rules_v4(arp, f"@{set_name(name, 4)}")
     if lock.v6:
         rules += _rules_v6(lock, f"@{set_name(name, 6)}")
     return [*rules, "drop"]
+
+
+def sender_rules(lock: Lock) -> list[str]:
+    """The rule of the sender's MAC, always the first."""
+    return [f"ether saddr != {lock.mac} drop"]
 
 
 def _rules_v4(arp: str, own: str) -> list[str]:
