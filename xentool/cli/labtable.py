@@ -109,4 +109,23 @@ MOCK = (
         _COMMANDS + "mock:kernel",
         arguments=(Argument("file", "the file to write", "file"),),
     ),
+    Command(
+        "mock bridge",
+        "Make a bridge in the mock host's Domain-0, or delete one",
+        _COMMANDS + "mock:bridge",
+        text="The mock host has a bridge xenbr0 to begin with.",
+        arguments=(Argument("name", "the bridge's name"),),
+        options=(
+            Option("mtu", ("--mtu",), "its MTU (default: 1500)", "integer", metavar="BYTES"),
+            Option("vlan_filtering", ("--vlan-filtering",), "it tells VLANs apart, as `vlan=` needs it"),
+            Option("delete", ("--delete",), "delete it; its ports stay"),
+            _DIRECTORY,
+        ),
+    ),
+    Command(
+        "mock links",
+        "List the interfaces of the mock host's Domain-0, and what guards them",
+        _COMMANDS + "mock:links",
+        options=(_DIRECTORY,),
+    ),
 )

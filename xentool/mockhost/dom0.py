@@ -9,7 +9,7 @@ from __future__ import annotations
 import _thread
 import os
 
-from xentool.errors import HostError, MockHostError, TimedOutError
+from xentool.errors import MockHostError, TimedOutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,6 +167,9 @@ class MockLinks:
         said = self._ask("find", name=name)
         return None if said is None else MockLink(said)
 
+    def bridges(self) -> Sequence[str]:
+        return sorted(said["name"] for said in self.all() if said["is_bridge"])
+
     def wait_for(self, name: str, timeout_seconds: float) -> MockLink:
         try:
             return MockLink(self._ask("wait_for", timeout_seconds, name=name))
@@ -196,31 +199,29 @@ class MockLinks:
     def set_port_vlan(self, name: str, vlan: str) -> None:
         self._ask("set_port_vlan", name=name, vlan=vlan)
 
+    def address(self, name: str) -> str | None:
+        said = self._ask("find", name=name)
+        return None if said is None else said["address"]
+
+    def set_address(self, name: str, address: str) -> None:
+        self._ask("set_address", name=name, address=address)
+
     def add_route(self, address: str, name: str, source: str | None = None) -> None:
         self._ask("add_route", address=address, name=name, source=source)
 
     def set_proxy_arp(self, name: str) -> None:
         self._ask("set_proxy_arp", name=name)
 
-    def bridges(self) -> list[str]:
-        return sorted(link["name"] for link in self.all() if link["is_bridge"])
-
-    def address(self, name: str) -> str | None:
-        """Every interface of the mock host's own has the same (RFC 5737), for packets never move."""
-        return "192.0.2.1" if self.find(name) is not None else None
-
-    def set_address(self, name: str, address: str) -> None:
-        if self.find(name) is None:
-            raise HostError(f"give {address} to interface", name, "there is none called so")
-
     def all(self) -> list[dict[str, Any]]:
         """Every interface with all that the mock host knows of it, by index."""
         said: list[dict[str, Any]] = self._ask("links")
         return said
 
-    def add(self, name: str, *, is_bridge: bool = True, mtu: int = 1500) -> None:
+    def add(
+        self, name: str, *, is_bridge: bool = True, mtu: int = 1500, vlan_filtering: bool = False
+    ) -> None:
         """A new bridge, up; or another interface. Raises `InUseError`, `HostError`."""
-        self._ask("add", name=name, is_bridge=is_bridge, mtu=mtu)
+        self._ask("add", name=name, is_bridge=is_bridge, mtu=mtu, vlan_filtering=vlan_filtering)
 
     def delete(self, name: str) -> None:
         """Raises `NotFoundError`; `HostError` for a backend's."""

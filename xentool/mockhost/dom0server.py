@@ -29,6 +29,7 @@ _VALUES: dict[str, type | tuple[type, ...]] = {
     "name": str, "new_name": str, "mtu": int, "mac": str, "up": bool, "bridge": str, "vlan": str,
     "address": str, "source": (str, type(None)), "addresses": list, "path": str, "image": str,
     "read_only": bool, "direct_io": bool, "number": int, "is_bridge": bool, "bridged": bool,
+    "vlan_filtering": bool,
 }  # fmt: skip
 """What may be asked with, and of which type it is."""
 
@@ -143,9 +144,10 @@ class Dom0Caller:
 
         self._give_up.append(self._server.network.when_there(name, there))
 
-    def do_add(self, name: str, is_bridge: bool, mtu: int) -> None:
-        # As `ip link add` does: a bridge is brought up by whoever makes it, as for xl's networks.
-        self._server.network.add(name, mac="02:00:00:00:00:01", is_bridge=is_bridge, mtu=mtu).up = is_bridge
+    def do_add(self, name: str, is_bridge: bool, mtu: int, vlan_filtering: bool) -> None:
+        interface = self._server.network.add(name, mac="02:00:00:00:00:01", is_bridge=is_bridge, mtu=mtu)
+        interface.up = is_bridge
+        interface.filters_vlans = vlan_filtering
 
     def do_delete(self, name: str) -> None:
         network = self._server.network
@@ -176,6 +178,9 @@ class Dom0Caller:
 
     def do_set_port_vlan(self, name: str, vlan: str) -> None:
         self._server.network.set_port_vlan(name, vlan)
+
+    def do_set_address(self, name: str, address: str) -> None:
+        self._server.network.set_address(name, address)
 
     def do_add_route(self, address: str, name: str, source: str | None) -> None:
         self._server.network.add_route(address, name, source)

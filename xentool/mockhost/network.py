@@ -7,6 +7,7 @@ Source: net/core/dev.c, net/bridge/br_if.c of Linux.
 
 from __future__ import annotations
 
+from xentool.dom0.vlan import parse_vlans
 from xentool.errors import HostError, InUseError, NotFoundError
 
 TYPE_CHECKING = False
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BRIDGE = "xenbr0"
 DEFAULT_MTU = 1500
+OWN_ADDRESS = "192.0.2.1"
+"""Of every interface that is not a backend's (RFC 5737): what is routed through it never gets there."""
 MTU_LEAST, MTU_MOST = 68, 65517
 """ETH_MIN_MTU; netback's maximum, ETH_MAX_MTU - VLAN_ETH_HLEN (drivers/net/xen-netback/interface.c)."""
 NAME_BYTES = 15
@@ -40,7 +43,9 @@ class Interface:
         self.up = False
         self.bridge: str | None = None
         self.vlan = ""
+        self.filters_vlans = False
         self.proxy_arp = False
+        self.address = None if owner else OWN_ADDRESS
         self.routes: list[tuple[str, str | None]] = []
 
     def as_dict(self) -> dict[str, object]:
@@ -53,7 +58,9 @@ class Interface:
             "is_bridge": self.is_bridge,
             "bridge": self.bridge,
             "vlan": self.vlan,
+            "filters_vlans": self.filters_vlans,
             "proxy_arp": self.proxy_arp,
+            "address": self.address,
             "owner": self.owner,
             "routes": [list(route) for route in self.routes],
         }
@@ -179,6 +186,8 @@ class Network:
             raise HostError(action, name, f"{mac} is no MAC address")
         if values[0] & 1 or not any(values):
             raise HostError(action, name, f"{mac} is not the address of one interface")
+        if interface.up:
+            raise HostError(action, name, "it is up", hint="take it down first")
         interface.mac = mac.lower()
 
     def set_up(self, name: str, up: bool) -> None:
@@ -194,7 +203,12 @@ class Network:
         interface = self.get(name, action)
         found = self._interfaces.get(bridge)
         if found is None:
-            raise NotFoundError(action, name, f"the mock host has no bridge {bridge}")
+            raise NotFoundError(
+                action,
+                name,
+                f"the mock host has no bridge {bridge}",
+                hint=f"`xentool mock bridge {bridge}` makes it",
+            )
         if not found.is_bridge:
             raise HostError(action, name, f"{bridge} is not a bridge")
         if interface.is_bridge:
@@ -215,9 +229,30 @@ class Network:
         interface = self.get(name, action)
         if interface.bridge is None:
             raise HostError(action, name, "it is no port of a bridge")
+        if not self._interfaces[interface.bridge].filters_vlans:
+            raise HostError(
+                action,
+                name,
+                f"its bridge {interface.bridge} does not tell VLANs apart",
+                hint="`xentool mock bridge NAME --vlan-filtering` makes one that does",
+            )
+        try:
+            parse_vlans(vlan)
+        except ValueError as error:
+            raise HostError(action, name, str(error)) from None
         interface.vlan = vlan
 
     # -- routes ---------------------------------------------------------------------
+
+    def set_address(self, name: str, address: str) -> None:
+        from ipaddress import IPv4Address
+
+        action = f"give the address {address} to"
+        interface = self.get(name, action)
+        try:
+            interface.address = str(IPv4Address(address))
+        except ValueError as error:
+            raise HostError(action, name, str(error)) from None
 
     def add_route(self, address: str, name: str, source: str | None) -> None:
         from ipaddress import ip_network
