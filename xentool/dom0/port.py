@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from xentool.units import DomId
+
 
 class Link(Protocol):
     """A network interface of Domain-0. `mtu` is in bytes; `bridge` names the one that it is a port of."""
@@ -32,6 +34,12 @@ class Links(Protocol):
 
     def bridges(self) -> Sequence[str]:
         """The names of all bridges."""
+
+    def of_vif(self, domid: DomId, devid: int) -> str | None:
+        """What the interface of that vif's backend is called now, if it is there."""
+
+    def filters_bridged(self) -> bool:
+        """Whether iptables has a say in what goes through bridges (br_netfilter)."""
 
     def wait_for(self, name: str, timeout_seconds: float) -> Link:
         """The interface, once it is there. TimedOutError if it never comes. Never polls."""
@@ -107,10 +115,11 @@ class BlockTarget(Protocol):
 
 
 class Loop(Protocol):
-    """A loop device held open. `path` is ``/dev/loopN``, `device` is (major, minor)."""
+    """A loop device held open. `path` is ``/dev/loopN``, `device` (major, minor), `identity` its file's."""
 
     path: str
     device: tuple[int, int]
+    identity: tuple[str, int, int]
 
     def keep(self) -> None:
         """From now on it stays although nobody has it open: the store says whose it is."""
@@ -119,11 +128,24 @@ class Loop(Protocol):
         """Let go of it. One that was not kept, and that nobody else has open, is gone."""
 
 
+class ClaimLock(Protocol):
+    """Held from its making on: Domain-0's lock on who uses which disk."""
+
+    def release(self) -> None:
+        """Let go of it; no error if it was."""
+
+
 class Blocks(Protocol):
     """Image files, block devices, loop devices."""
 
     def describe(self, path: str) -> BlockTarget:
         """What is there. NotFoundError, HostError (unreadable, neither file nor block device)."""
+
+    def identify(self, path: str) -> tuple[str, int, int] | None:
+        """The identity of what is there, whatever it is; None if nothing is."""
+
+    def read(self, path: str, count: int, offset: int = 0) -> bytes:
+        """At most `count` bytes of the file or device. NotFoundError, HostError (unreadable)."""
 
     def attach_loop(self, path: str, *, read_only: bool, direct_io: bool) -> Loop:
         """A new loop device on the file. HostError: none free, or the file cannot be opened so."""
@@ -133,6 +155,12 @@ class Blocks(Protocol):
 
     def loops(self) -> Mapping[tuple[int, int], tuple[str, int, int]]:
         """The identity of the file behind each loop device (major, minor)."""
+
+    def mounted(self) -> Mapping[tuple[int, int], bool]:
+        """The devices (major, minor) that Domain-0 itself has mounted, and whether for writing."""
+
+    def lock(self) -> ClaimLock:
+        """Wait for the lock under which Xen's own block script and we check and claim disks."""
 
 
 class Programs(Protocol):
@@ -151,6 +179,12 @@ class Programs(Protocol):
 
     def exists(self, path: str) -> bool:
         """Whether there is such a program, and it may be run."""
+
+    def find(self, name: str) -> str | None:
+        """The path of Domain-0's own tool of that name, if it has it."""
+
+    def hooks(self, folder: str) -> Sequence[str]:
+        """The scripts NAME.hook in the folder that may be run; none if there is no such folder."""
 
 
 class Dom0(Protocol):

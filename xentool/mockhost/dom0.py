@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from xentool.dom0.port import BlockTarget, Programs
+    from xentool.units import DomId
 
 _ASK_SECONDS = 30.0
 
@@ -169,6 +170,13 @@ class MockLinks:
 
     def bridges(self) -> Sequence[str]:
         return sorted(said["name"] for said in self.all() if said["is_bridge"])
+
+    def of_vif(self, domid: DomId, devid: int) -> str | None:
+        owner = f"/local/domain/0/backend/vif/{domid}/{devid}"
+        return next((said["name"] for said in self.all() if said["owner"] == owner), None)
+
+    def filters_bridged(self) -> bool:
+        return False
 
     def wait_for(self, name: str, timeout_seconds: float) -> MockLink:
         try:
@@ -361,6 +369,12 @@ class MockPrograms:
 
     def exists(self, path: str) -> bool:
         return _linux_programs().exists(path)
+
+    def find(self, name: str) -> str | None:  # noqa: ARG002 - the machine's tools would change the machine
+        return None
+
+    def hooks(self, folder: str) -> Sequence[str]:  # noqa: ARG002 - likewise
+        return ()
 
 
 def _linux_programs() -> Programs:

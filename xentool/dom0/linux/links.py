@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from xentool.units import DomId
+
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 SIOCGIFADDR, SIOCSIFADDR, SIOCSIFNETMASK = 0x8915, 0x8916, 0x891C
 SIOCGIFMTU, SIOCSIFMTU = 0x8921, 0x8922
@@ -31,6 +33,8 @@ IFREQ = 40
 """sizeof(struct ifreq): 16 bytes of name, and a union."""
 
 SYSFS = "/sys/class/net"
+XEN_BACKENDS = "/sys/bus/xen-backend/devices"
+BRIDGED_TO_IPTABLES = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 PROC_IPV4 = "/proc/sys/net/ipv4/conf"
 
 
@@ -76,6 +80,17 @@ class LinuxLinks:
         except OSError:
             return []
         return sorted(name for name in names if os.path.exists(f"{SYSFS}/{name}/bridge"))
+
+    def of_vif(self, domid: DomId, devid: int) -> str | None:
+        # The kernel's own word: a name in the store may by now be another's.
+        try:
+            names = os.listdir(f"{XEN_BACKENDS}/vif-{domid}-{devid}/net")
+        except OSError:
+            return None
+        return names[0] if names else None
+
+    def filters_bridged(self) -> bool:
+        return _read(BRIDGED_TO_IPTABLES) == "1"
 
     def wait_for(self, name: str, timeout_seconds: float) -> LinuxLink:
         found = self.find(name)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ = 9, 13, 15, 25
 """signal(7). The module of that name imports enum."""
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+"""Looked through after $PATH, which a service may lack."""
 OUTPUT_BYTES = 64 << 10
 """Of a program's output the last part is kept: what it says is shown to people."""
 GRACE_SECONDS = 1.0
@@ -44,6 +46,17 @@ class LinuxPrograms:
 
     def exists(self, path: str) -> bool:
         return os.path.isfile(path) and os.access(path, os.X_OK)
+
+    def find(self, name: str) -> str | None:
+        paths = (f"{folder}/{name}" for folder in (*os.get_exec_path(), *SYSTEM_FOLDERS) if folder)
+        return next((path for path in paths if self.exists(path)), None)
+
+    def hooks(self, folder: str) -> Sequence[str]:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return []
+        return sorted(name for name in names if name.endswith(".hook") and self.exists(f"{folder}/{name}"))
 
 
 def _started(words: Sequence[str], environment: Mapping[str, str]) -> tuple[_Running, int]:
