@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from xentool.dom0.port import BlockTarget, Programs
+    from xentool.dom0.port import BlockTarget, ClaimLock, Programs
     from xentool.units import DomId
 
 _ASK_SECONDS = 30.0
@@ -287,6 +287,8 @@ class MockLoop:
         self._number: int = said["number"]
         self.path: str = said["path"]
         self.device = (7, self._number)
+        kind, device, inode = said["identity"]
+        self.identity: tuple[str, int, int] = (kind, device, inode)
 
     def keep(self) -> None:
         self._ask("keep_loop", number=self._number)
@@ -304,6 +306,35 @@ class MockBlocks:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ask = connection.ask
+
+    def identify(self, path: str) -> tuple[str, int, int] | None:
+        from xentool.dom0.linux.blocks import LinuxBlocks
+
+        if self._loop(path) is not None:
+            return self.describe(path).identity
+        return LinuxBlocks().identify(path)
+
+    def read(self, path: str, count: int, offset: int = 0) -> bytes:
+        from xentool.dom0.linux.blocks import LinuxBlocks
+
+        said = self._loop(path)
+        return LinuxBlocks().read(path if said is None else said["image"], count, offset)
+
+    def mounted(self) -> Mapping[tuple[int, int], bool]:
+        """Nothing: what the machine has mounted has nothing to do with the mock host."""
+        return {}
+
+    def lock(self) -> ClaimLock:
+        from xentool.dom0.linux.blocks import ScriptLock
+
+        return ScriptLock(os.path.join(self._connection.directory, "hotplug"))
+
+    def _loop(self, path: str) -> dict[str, Any] | None:
+        """What the mock host says of a ``/dev/loopN`` of its own; None of any other path."""
+        said: dict[str, Any] | None = None
+        if path.startswith("/dev/loop"):
+            said = self._ask("describe_loop", path=path)
+        return said
 
     def describe(self, path: str) -> BlockTarget:
         if path.startswith("/dev/loop"):

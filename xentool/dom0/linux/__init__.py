@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.dom0.linux.blocks import LinuxBlocks
     from xentool.dom0.linux.firewall import NftFirewall
     from xentool.dom0.linux.links import LinuxLinks
     from xentool.dom0.linux.programs import LinuxPrograms
@@ -17,6 +18,12 @@ class LinuxDom0:
 
     def __init__(self) -> None:
         self._links: LinuxLinks | None = None
+
+    @property
+    def blocks(self) -> LinuxBlocks:
+        from xentool.dom0.linux.blocks import LinuxBlocks
+
+        return LinuxBlocks()
 
     @property
     def firewall(self) -> NftFirewall:
