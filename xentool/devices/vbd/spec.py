@@ -65,12 +65,13 @@ class Disk(Frozen):
 
     `access` is ``"r"``, ``"w"`` or ``"w!"`` (several may write). `backend` names the domain that
     serves it ("" is Domain-0), `backendtype` how ("" is for us to choose). None in `discard`,
-    `trusted` and `grant_usage` is xl's default: discard if it is writable, trusted.
+    `trusted` and `grant_usage` is xl's default: discard if it is writable, trusted. `given` has what was
+    said although it changes nothing, and libxl's record keeps: an empty ``target``, ``no-colo``.
     """
 
     __slots__ = (
-        "access", "backend", "backendtype", "cdrom", "direct_io_safe", "discard", "format", "grant_usage",
-        "script", "specification", "target", "trusted", "vdev",
+        "access", "backend", "backendtype", "cdrom", "direct_io_safe", "discard", "format", "given",
+        "grant_usage", "script", "specification", "target", "trusted", "vdev",
     )  # fmt: skip
     target: str
     format: str
@@ -85,6 +86,7 @@ class Disk(Frozen):
     discard: bool | None
     trusted: bool | None
     grant_usage: bool | None
+    given: frozenset[str]
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class Disk(Frozen):
         discard: bool | None = None,
         trusted: bool | None = None,
         grant_usage: bool | None = None,
+        given: frozenset[str] = frozenset(),
     ) -> None:
         set_slots(self, locals())
 
@@ -296,6 +299,9 @@ class _Parser:
             discard=_optional(said("discard")),
             trusted=_optional(said("trusted")),
             grant_usage=_optional(said("grant_usage")),
+            given=frozenset(
+                name for name, value in (("target", ""), ("colo", "0")) if self._said.get(name) == value
+            ),
         )
 
 

@@ -85,7 +85,7 @@ class LinuxBlocks:
         try:
             found = os.stat(path)
             if stat.S_ISREG(found.st_mode):
-                # Root may write what nobody may: the mode is what its owner wants (and Xen's block script asks).
+                # Root may write what nobody may; Xen's block script too goes by the mode.
                 read_only = not found.st_mode & 0o222 or not os.access(path, os.W_OK)
                 return LinuxTarget(path, "file", found.st_size, _of_file(found), read_only)
             if not stat.S_ISBLK(found.st_mode):

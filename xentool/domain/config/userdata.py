@@ -70,6 +70,10 @@ def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()
     if config.type != GuestType.PV:
         raise AssertionError(f"no record is made of a {config.type} domain yet")
     record: dict[str, Json] = {"c_info": _create_info(config, uuid), "b_info": _build_info(config, cpu_nodes)}
+    if config.disks:
+        from xentool.devices.vbd.userdata import disk_entry
+
+        record["disks"] = [disk_entry(disk, of_config=True) for disk in config.disks]
     if config.vifs:
         from xentool.devices.vif.device import nic_entry
 
@@ -182,7 +186,7 @@ def _dump(value: Json, indent: str) -> str:
     if isinstance(value, str):
         return f'"{value.translate(_ESCAPES)}"'
     if isinstance(value, int):
-        return str(value)
+        return str(value) if value is not True and value is not False else str(value).lower()
     inner = indent + "    "
     if isinstance(value, dict):
         items = [f'{inner}"{name.translate(_ESCAPES)}": {_dump(item, inner)}' for name, item in value.items()]
