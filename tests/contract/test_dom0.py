@@ -23,7 +23,7 @@ from xentool.mockhost.life import stop
 from xentool.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.contract.domain0 import Sysadmin
     from xentool.dom0.port import Dom0
@@ -136,7 +136,7 @@ def test_mtu(dom0: Dom0) -> None:
 
 def test_nothing_can_be_done_to_what_is_not_there(dom0: Dom0) -> None:
     links = dom0.links
-    for attempt in (
+    attempts: list[Callable[[], None]] = [
         lambda: links.set_up("ct-nobody"),
         lambda: links.set_up("ct-nobody", up=False),
         lambda: links.set_mac("ct-nobody", MAC),
@@ -144,7 +144,8 @@ def test_nothing_can_be_done_to_what_is_not_there(dom0: Dom0) -> None:
         lambda: links.add_route("192.0.2.7", "ct-nobody"),
         lambda: links.set_proxy_arp("ct-nobody"),
         lambda: links.set_address("ct-nobody", "192.0.2.7"),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(NotFoundError, match="ct-nobody"):
             attempt()
     assert links.address("ct-nobody") is None

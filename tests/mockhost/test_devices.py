@@ -76,6 +76,9 @@ def test_a_vif_connects(mocked: MockedHost, domid: DomId) -> None:
     device = Plugged(mocked, domid, vif())
     link = mocked.dom0.links.wait_for(f"vif{domid}.0", 10)
     assert (link.is_bridge, link.bridge, link.mtu) == (False, None, 1500)
+    mocked.dom0.links.rename(link.name, "web")
+    assert mocked.dom0.links.of_vif(domid, 0) == "web"
+    assert mocked.dom0.links.of_vif(domid, 1) is None
     device.write_back(hotplug_status="connected")
     device.reach("4", "4")
     assert device.back("feature-split-event-channels") == "1"

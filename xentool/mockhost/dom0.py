@@ -337,12 +337,11 @@ class MockBlocks:
         return said
 
     def describe(self, path: str) -> BlockTarget:
-        if path.startswith("/dev/loop"):
-            said = self._ask("describe_loop", path=path)
-            if said is not None:
-                number, size = said["number"], said["size_bytes"]
-                return MockTarget(path, "device", size, ("device", 7, number), said["read_only"])
-        return _describe(path)
+        said = self._loop(path)
+        if said is None:
+            return _describe(path)
+        identity = ("device", 7, said["number"])
+        return MockTarget(path, "device", said["size_bytes"], identity, said["read_only"])
 
     def attach_loop(self, path: str, *, read_only: bool, direct_io: bool) -> MockLoop:
         image = os.path.abspath(path)
@@ -359,32 +358,22 @@ class MockBlocks:
         }
 
 
-def _describe(path: str) -> MockTarget:
+def _describe(path: str) -> BlockTarget:
     """What of the real machine is there. A block device is looked up in sysfs, which anybody may read."""
-    import stat
-
+    from xentool.dom0.linux.blocks import LinuxBlocks
     from xentool.errors import HostError, NotFoundError
     from xentool.mockhost.blocks import machine_device
 
-    action = "look at"
-    try:
-        found = os.stat(path)
-        if stat.S_ISBLK(found.st_mode):
-            major, minor = os.major(found.st_rdev), os.minor(found.st_rdev)
-            if major == 7:
-                raise NotFoundError(action, path, "that loop device is not the mock host's")
-            size, read_only = machine_device(major, minor)
-            return MockTarget(path, "device", size, ("device", major, minor), read_only)
-        if not stat.S_ISREG(found.st_mode):
-            raise HostError(action, path, "it is neither a file nor a block device")
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-    except FileNotFoundError:
-        raise NotFoundError(action, path, "there is no such file") from None
-    except OSError as error:
-        raise HostError(action, path, f"it cannot be read: {error.strerror}") from None
-    return MockTarget(
-        path, "file", found.st_size, ("file", found.st_dev, found.st_ino), not os.access(path, os.W_OK)
-    )
+    identity = LinuxBlocks().identify(path)
+    if identity is None or identity[0] == "file":
+        target = LinuxBlocks().describe(path)
+        if not os.access(path, os.R_OK):
+            raise HostError("look at", path, "you may not read it")
+        return target
+    if identity[1] == 7:
+        raise NotFoundError("look at", path, "that loop device is not the mock host's")
+    size, read_only = machine_device(identity[1], identity[2])
+    return MockTarget(path, "device", size, identity, read_only)
 
 
 class MockPrograms:

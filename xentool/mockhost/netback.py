@@ -60,7 +60,9 @@ class Netback(Backend):
             self.fatal(errno.ENOENT, "reading handle")
             return False
         try:
-            self._interface = self.room.network.add(f"vif{self.other_domid}.{handle}", owner=self.node)
+            self._interface = self.room.network.add(
+                f"vif{self.other_domid}.{handle}", owner=f"/local/domain/0/{self.node}"
+            )
         except XentoolError:
             self.fatal(errno.EEXIST, "creating interface")
             return False
