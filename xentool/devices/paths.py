@@ -1,4 +1,4 @@
-"""Where a domain and its devices have their nodes in XenStore.
+"""Where a domain and its devices have their nodes in XenStore, and where Xen's hotplug scripts are.
 
 Source: docs/misc/xenstore-paths.pandoc.
 """
@@ -20,3 +20,11 @@ def libxl_path(domid: DomId) -> str:
 
 def backend_path(backend: DomId, kind: str, domid: DomId, devid: int) -> str:
     return f"{domain_path(backend)}/backend/{kind}/{domid}/{devid}"
+
+
+SCRIPTS = "/etc/xen/scripts"
+
+
+def script_path(script: str) -> str:
+    """A hotplug script's full path: a bare name is one of Xen's folder (libxl__abs_path)."""
+    return script if script.startswith("/") else f"{SCRIPTS}/{script}"

@@ -7,6 +7,7 @@ libxl__update_config_nic), libxl_types.idl (device_nic).
 from __future__ import annotations
 
 from xentool.devices.device import Device
+from xentool.devices.paths import SCRIPTS, script_path
 from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     Json = str | int
 
 KIND = "vif"
-SCRIPTS = "/etc/xen/scripts"
 DEFAULT_SCRIPT = "vif-bridge"
 DEFAULT_BRIDGE = "xenbr0"
 DEFAULT_MTU = 1500
 """LIBXL_DEVICE_NIC_MTU_DEFAULT."""
+IN_PROCESS = ("vif-bridge", "vif-route", "vif-openvswitch")
+"""Xen's own scripts that `hotplug` need not run, if they are named so; by their paths, they are run."""
+RUN_SCRIPT = "run-script"
+"""The record's node that says: Xen's own script tied this vif, so let that script untie it."""
 _MAC_KEY = b"xentool vif mac"
 
 
@@ -32,12 +36,13 @@ def vif_device(vif: Vif, uuid: str, *, backend: DomId = DOMAIN0, hotplug: Hotplu
     """An interface of the domain `uuid`. What it leaves open is as libxl has it, its MAC as `mac_of` says.
 
     `vif.devid` must be known. `backend` is the domain that `vif.backend` names; `hotplug` is what
-    ties it there, None if that is not Domain-0. What only xentool knows of it (``lock``) is in the
-    record alone.
+    ties it there, None if that is not Domain-0. What only xentool knows of it (``lock``: the
+    addresses, ``run-script``) is in the record alone.
     """
     devid = number_of(vif)
     mac = mac_of(vif, uuid)
-    back = {"script": script_path(vif.script or DEFAULT_SCRIPT)}
+    script = script_path(vif.script or DEFAULT_SCRIPT)
+    back = {"script": script}
     if vif.vifname is not None:
         back["vifname"] = vif.vifname
     back["mac"] = mac
@@ -56,6 +61,9 @@ def vif_device(vif: Vif, uuid: str, *, backend: DomId = DOMAIN0, hotplug: Hotplu
     back["type"] = "vif"
     # The backend waits with Connected until this says so.
     back["hotplug-status"] = ""
+    record = {"lock": " ".join(vif.ips)} if vif.lock else {}
+    if script == vif.script and script.removeprefix(f"{SCRIPTS}/") in IN_PROCESS:
+        record[RUN_SCRIPT] = "1"
     front = {"handle": str(devid), "mac": mac, "trusted": "0" if vif.trusted is False else "1"}
     return Device(
         KIND,
@@ -64,7 +72,7 @@ def vif_device(vif: Vif, uuid: str, *, backend: DomId = DOMAIN0, hotplug: Hotplu
         front=front,
         back=back,
         front_readonly={"mtu": str(vif.mtu or DEFAULT_MTU)},
-        record={"lock": " ".join(vif.ips)} if vif.lock else {},
+        record=record,
         backend=backend,
         hotplug=hotplug,
     )
@@ -120,11 +128,6 @@ def number_of(vif: Vif) -> int:
     if vif.devid is None:
         raise AssertionError(f"{vif} has no number yet")
     return vif.devid
-
-
-def script_path(script: str) -> str:
-    """A hotplug script's full path: a bare name is one of Xen's folder."""
-    return script if script.startswith("/") else f"{SCRIPTS}/{script}"
 
 
 def lowest_free(taken: Iterable[int]) -> int:
