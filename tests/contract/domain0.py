@@ -22,6 +22,9 @@ class Sysadmin(Protocol):
     def delete(self, name: str) -> None:
         """No error if there is none."""
 
+    def settle(self) -> None:
+        """Wait until nobody looks at new devices any more: udevd opens them."""
+
     def another(self) -> Sysadmin:
         """For another thread."""
 
@@ -45,6 +48,9 @@ class OnLinux:
 
     def delete(self, name: str) -> None:
         subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+
+    def settle(self) -> None:
+        subprocess.run(["udevadm", "settle", "--timeout=10"], check=False)
 
     def another(self) -> OnLinux:
         return OnLinux()
@@ -76,6 +82,9 @@ class OnMock:
     def delete(self, name: str) -> None:
         if self._mock.links.find(name) is not None:
             self._mock.links.delete(name)
+
+    def settle(self) -> None:
+        """There is no udevd."""
 
     def another(self) -> OnMock:
         return OnMock(self._directory)

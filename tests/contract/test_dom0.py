@@ -278,44 +278,52 @@ def test_what_cannot_be_a_disk(admin: Sysadmin, dom0: Dom0, image: str, tmp_path
             dom0.blocks.describe(image)
 
 
-def test_a_loop_device_goes_when_it_is_closed(dom0: Dom0, image: str) -> None:
+def test_a_loop_device_goes_when_it_is_closed(admin: Sysadmin, dom0: Dom0, image: str) -> None:
     loop = dom0.blocks.attach_loop(image, read_only=False, direct_io=False)
     target = dom0.blocks.describe(loop.path)
     assert (target.kind, target.size_bytes, target.read_only) == ("device", MIB, False)
     assert target.identity == ("device", *loop.device)
     assert dom0.blocks.loops()[loop.device] == dom0.blocks.describe(image).identity
+    admin.settle()
     loop.close()
+    admin.settle()
     assert loop.device not in dom0.blocks.loops()
 
 
-def test_a_read_only_loop_device(dom0: Dom0, image: str) -> None:
+def test_a_read_only_loop_device(admin: Sysadmin, dom0: Dom0, image: str) -> None:
     loop = dom0.blocks.attach_loop(image, read_only=True, direct_io=True)
     assert dom0.blocks.describe(loop.path).read_only
+    admin.settle()
     loop.close()
+    admin.settle()
 
 
-def test_a_loop_device_that_is_kept(dom0: Dom0, image: str, tmp_path: Path) -> None:
+def test_a_loop_device_that_is_kept(admin: Sysadmin, dom0: Dom0, image: str, tmp_path: Path) -> None:
     other = tmp_path / "other.img"
     other.write_bytes(bytes(4096))
     loop = dom0.blocks.attach_loop(image, read_only=False, direct_io=False)
     loop.keep()
     loop.close()
+    admin.settle()
     assert loop.device in dom0.blocks.loops()
     dom0.blocks.detach_loop(loop.path, str(other))
     assert loop.device in dom0.blocks.loops(), "it is another image's"
+    admin.settle()
     dom0.blocks.detach_loop(loop.path, image)
     assert loop.device not in dom0.blocks.loops()
     dom0.blocks.detach_loop(loop.path, image)
 
 
-def test_two_loop_devices_on_one_file(dom0: Dom0, image: str) -> None:
+def test_two_loop_devices_on_one_file(admin: Sysadmin, dom0: Dom0, image: str) -> None:
     first = dom0.blocks.attach_loop(image, read_only=False, direct_io=False)
     second = dom0.blocks.attach_loop(image, read_only=True, direct_io=False)
     loops = dom0.blocks.loops()
     assert first.device != second.device
     assert loops[first.device] == loops[second.device]
+    admin.settle()
     first.close()
     second.close()
+    admin.settle()
 
 
 def test_no_loop_devices_on_nonsense(admin: Sysadmin, dom0: Dom0, image: str, tmp_path: Path) -> None:
