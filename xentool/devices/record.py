@@ -15,7 +15,7 @@ from xentool.units import DOMAIN0, DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from xentool.store.operations import Operations
+    from xentool.store.operations import Operations, Transaction
 
 
 class Recorded:
@@ -95,3 +95,11 @@ def children(store: Operations, path: str) -> list[str]:
 def is_number(text: str) -> bool:
     """Whether it is a domid or device number as XenStore has them: decimal, canonical, not absurd."""
     return text.isascii() and text.isdigit() and len(text) <= 10 and (text == "0" or text[0] != "0")
+
+
+def prune(transaction: Transaction, path: str) -> None:
+    """Remove `path` if nothing is below it, and then what is above it; never a domain's own node."""
+    while path.count("/") > 3 and not children(transaction, path):
+        if transaction.exists(path):
+            transaction.rm(path)
+        path = path.rpartition("/")[0]

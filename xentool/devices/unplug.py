@@ -14,7 +14,7 @@ from __future__ import annotations
 from time import monotonic
 
 from xentool.devices.paths import domain_path
-from xentool.devices.record import children
+from xentool.devices.record import prune
 from xentool.devices.xenbus import CLOSED, CLOSING, INIT_WAIT, await_state, parse_state, state_name
 from xentool.errors import TimedOutError, XentoolError
 from xentool.units import DOMAIN0
@@ -130,11 +130,3 @@ def _remove_nodes(host: DeviceHost, devices: Sequence[Recorded]) -> None:
 
     if paths:
         host.store.run_transaction(remove_all)
-
-
-def prune(transaction: Transaction, path: str) -> None:
-    """Remove `path` if nothing is below it, and then what is above it; never a domain's own node."""
-    while path.count("/") > 3 and not children(transaction, path):
-        if transaction.exists(path):
-            transaction.rm(path)
-        path = path.rpartition("/")[0]

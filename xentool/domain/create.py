@@ -1,6 +1,6 @@
 """Creating a domain: one transaction, from a config to a running guest.
 
-    config → kernel → plan → record (domid, name, store) → resources → memory → store → console → unpause
+    config → kernel → plan → domid, name → devices → resources → memory → store → console → unpause
 
 Whatever goes wrong on the way, ^C included, everything made so far is taken
 away again, and the first cause is what the user hears. A process that is
@@ -25,13 +25,13 @@ from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from xentool.devices.device import Device
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
     from xentool.domain.kernel import Ramdisk
-    from xentool.domain.paths import Paths
     from xentool.domain.plan import Plan
     from xentool.units import DomId
 
@@ -49,13 +49,23 @@ def create_domain(
     step = progress or (lambda _name: None)
     step("reading the kernel")
     with (
-        planned(host.paths, config) as (plan, ramdisk),
+        planned(host, config) as (plan, ramdisk),
         Journal(host.paths.run).begin(plan.uuid) as entry,
         _undone_on_error(host, entry),
+        ExitStack() as held,
     ):
+        if plan.devices:
+            from xentool.devices import plug  # what plugs nothing need not load it
+
+            step("looking at its devices")
+            held.callback(plug.release, plan.devices)
+            plug.check(host, plan.devices)
         step("claiming name and memory")
         domid = claim.claim_domain(host, plan, entry)
         started = time.time()
+        if plan.devices:
+            # Their backends' drivers find them while we build.
+            plug.place(host, domid, plan.devices)
         step("preparing the domain")
         facts = resources.prepare(host, plan, domid)
         step("building its memory")
@@ -77,6 +87,9 @@ def create_domain(
             step("connecting the console")
             userdata.save(host, plan, domid)
             wait_for_console()
+        if plan.devices:
+            step("connecting its devices")
+            plug.connect(host, domid, plan.devices)
         if paused:
             host.hypercalls.domain_info(domid)  # raises if somebody destroyed it meanwhile
         else:
@@ -86,14 +99,24 @@ def create_domain(
 
 
 @contextmanager
-def planned(paths: Paths, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | None]]:
-    """The plan for `config`, its kernel and ramdisk open as long as the context lasts."""
+def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | None]]:
+    """The plan for `config`, its kernel and ramdisk open as long as the context lasts.
+
+    The host is asked for nothing but where files are and, where the config names them, for the
+    domains that serve its devices.
+    """
     with ExitStack() as files:
-        kernel = files.enter_context(load_kernel(config.kernel, cache_dir=paths.kernel_cache))
+        kernel = files.enter_context(load_kernel(config.kernel, cache_dir=host.paths.kernel_cache))
         ramdisk = None
         if config.ramdisk is not None:
             ramdisk = files.enter_context(open_ramdisk(config.ramdisk))
-        plan = make_plan(config, kernel, ramdisk.size if ramdisk else None, config.uuid or new_uuid())
+        uuid = config.uuid or new_uuid()
+        devices: Sequence[Device] = ()
+        if config.disks or config.vifs:
+            from xentool.domain.devices import devices_of
+
+            devices = devices_of(host, config, uuid)
+        plan = make_plan(config, kernel, ramdisk.size if ramdisk else None, uuid, devices)
         yield plan, ramdisk
 
 

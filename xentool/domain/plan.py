@@ -12,6 +12,9 @@ from xentool.units import PAGE_SHIFT, PAGE_SIZE, DomId, Mfn, Port
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xentool.devices.device import Device
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.kernel.image import KernelImage
     from xentool.domain.layout import Layout
@@ -19,12 +22,20 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """`config` as it will be built: with `kernel` (the image's facts), its `layout`, and its `uuid`."""
+    """`config` as it will be built: with `kernel` (the image's facts), `layout`, `uuid` and `devices`."""
 
-    __slots__ = ("config", "kernel", "layout", "uuid")
+    __slots__ = ("config", "devices", "kernel", "layout", "uuid")
 
-    def __init__(self, config: DomainConfig, kernel: KernelImage, layout: Layout, uuid: str) -> None:
+    def __init__(
+        self,
+        config: DomainConfig,
+        kernel: KernelImage,
+        layout: Layout,
+        uuid: str,
+        devices: Sequence[Device] = (),
+    ) -> None:
         self.config = config
+        self.devices = devices
         self.kernel = kernel
         self.layout = layout
         self.uuid = uuid
@@ -39,6 +50,7 @@ class Plan:
 
     def nodes(self, domid: DomId | None = None) -> list[Node]:
         """All store nodes of the create; `domid` and ids that only the hypervisor knows stand as 0."""
+        from xentool.devices.nodes import device_nodes
         from xentool.domain import nodes
 
         console_domid = DomId(0)
@@ -48,10 +60,17 @@ class Plan:
             *nodes.identity_nodes(domid, self.config, self.uuid),
             *nodes.image_nodes(domid, self.config, self.uuid, unknown_port, unknown_mfn, "0"),
             *nodes.console_nodes(domid, console_domid, unknown_port, unknown_mfn),
+            *(node for device in self.devices for node in device_nodes(device, device.address(domid))),
         ]
 
 
-def make_plan(config: DomainConfig, kernel: KernelImage, ramdisk_size: int | None, uuid: str) -> Plan:
+def make_plan(
+    config: DomainConfig,
+    kernel: KernelImage,
+    ramdisk_size: int | None,
+    uuid: str,
+    devices: Sequence[Device] = (),
+) -> Plan:
     """Lay out `config`'s domain.
 
     Raises:
@@ -70,4 +89,4 @@ def make_plan(config: DomainConfig, kernel: KernelImage, ramdisk_size: int | Non
         init_p2m=kernel.init_p2m,
         mod_start_pfn=kernel.mod_start_pfn,
     )
-    return Plan(config, kernel, layout, uuid)
+    return Plan(config, kernel, layout, uuid, devices)

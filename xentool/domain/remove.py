@@ -11,8 +11,7 @@ import signal
 from contextlib import contextmanager
 
 from xentool.devices.paths import backend_path, domain_path, libxl_path
-from xentool.devices.record import recorded
-from xentool.devices.unplug import prune, remove
+from xentool.devices.record import prune, recorded
 from xentool.domain.domid_history import mark_recent
 from xentool.domain.locks import libxl_lock
 from xentool.domain.nodes import vm_path
@@ -64,7 +63,7 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     failed: list[Exception] = []
     steps: tuple[Callable[[], object], ...] = (
         lambda: _if_there(host.hypercalls.pause_domain, domid),  # it must not act on nodes that vanish
-        lambda: remove(host, devices) if devices else None,
+        lambda: _remove_devices(host, devices),
         remove_nodes,
         lambda: _prune(host, [console.rpartition("/")[0] for console in consoles]),
         lambda: remove_userdata(host.paths.userdata, domid, uuid),
@@ -133,6 +132,13 @@ def _owned_consoles(host: Host, domid: DomId) -> list[str]:
     if len(parts) != 8 or not parts[3].isdigit():
         return []
     return [path] if path == backend_path(DomId(int(parts[3])), "console", domid, 0) else []
+
+
+def _remove_devices(host: Host, devices: Sequence[Recorded]) -> None:
+    if devices:
+        from xentool.devices.unplug import remove  # what has no devices need not load it
+
+        remove(host, devices)
 
 
 def _prune(host: Host, folders: list[str]) -> None:

@@ -10,7 +10,6 @@ from xentool.devices.record import is_number, read_records
 from xentool.domain.attach import attach_device, detach_device, taken_devids
 from xentool.domain.names import resolve_introduced
 from xentool.errors import NotFoundError
-from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,19 +45,12 @@ def plan_vif(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
 
 def vif_maker(host: Host, vif: Vif, uuid: str) -> Make:
     """What makes the device of a vif, and its entry in libxl's record, once a number can be chosen."""
-    from xentool.devices.vif.device import lowest_free, nic_entry, vif_device
-
-    backend = backend_domid(host, vif.backend)
+    from xentool.devices.vif.device import lowest_free, nic_entry
+    from xentool.domain.devices import make_vif
 
     def make(taken: list[int]) -> tuple[Device, dict[str, Json]]:
         numbered = vif if vif.devid is not None else vif.replace(devid=lowest_free(taken))
-        hotplug = None
-        if backend == DOMAIN0:
-            from importlib import import_module
-
-            hotplug = import_module("xentool.devices.vif.hotplug").VifHotplug(numbered)
-        device = vif_device(numbered, uuid, backend=backend, hotplug=hotplug)
-        return device, dict(nic_entry(numbered, uuid))
+        return make_vif(host, numbered, uuid), dict(nic_entry(numbered, uuid))
 
     return make
 
@@ -68,7 +60,7 @@ def attach_disk(host: Host, domain: str, words: Sequence[str]) -> tuple[DomId, i
 
     disk = parse_disk(*words)
     domid, uuid = resolve_introduced(host, domain)
-    return domid, attach_device(host, domid, uuid, "vbd", disk_maker(host, disk, domid, uuid)).devid
+    return domid, attach_device(host, domid, uuid, "vbd", disk_maker(host, disk)).devid
 
 
 def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
@@ -76,14 +68,18 @@ def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
 
     disk = parse_disk(*words)
     domid, uuid = resolve_introduced(host, domain)
-    return planned(host, domid, "vbd", disk_maker(host, disk, domid, uuid))
+    return planned(host, domid, "vbd", disk_maker(host, disk))
 
 
-def disk_maker(host: Host, disk: Disk, domid: DomId, uuid: str) -> Make:
-    from importlib import import_module
+def disk_maker(host: Host, disk: Disk) -> Make:
+    """What makes the device of a disk, and its entry in libxl's record."""
+    from xentool.devices.vbd.userdata import disk_entry
+    from xentool.domain.devices import make_disk
 
-    maker: Make = import_module("xentool.devices.vbd.device").disk_maker(host, disk, domid, uuid)
-    return maker
+    def make(_taken: list[int]) -> tuple[Device, dict[str, Json]]:
+        return make_disk(host, disk), disk_entry(disk)
+
+    return make
 
 
 def detach_vif(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
@@ -138,11 +134,6 @@ def _not_there(kind: str, which: str, domid: DomId, there: str, command: str) ->
         + (f": it has {there}" if there else ", nor any other"),
         hint=f"`xentool {command} {domid}` shows those it has",
     )
-
-
-def backend_domid(host: Host, backend: str | None) -> DomId:
-    """The domain that serves a device: Domain-0, unless the device names another."""
-    return resolve_introduced(host, backend)[0] if backend else DOMAIN0
 
 
 def planned(host: Host, domid: DomId, kind: str, make: Make) -> DevicePlan:
