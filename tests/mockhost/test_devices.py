@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mockhost.devices import MAC, Plugged, vbd, vif
+from tests.mockhost.terminal import Terminal
 from tests.support.mocked import MockedHost
 from xentool.domain.create import create_domain
 from xentool.hypervisor.calls import Hypercalls
@@ -154,6 +155,27 @@ def test_a_vif_without_a_script_is_given_up(mocked: MockedHost, domid: DomId) ->
     plugged.wait("for the error", lambda: plugged.error() == "2 reading script")
     plugged.wait("for the backend to give up", lambda: plugged.back("state") in ("5", "6"))
     assert mocked.dom0.links.find(f"vif{domid}.0") is None
+
+
+def test_a_guest_shows_its_devices(mocked: MockedHost, domid: DomId, image: str) -> None:
+    terminal = Terminal(mocked, domid)
+    terminal.expect("mock# ")
+    device = Plugged(mocked, domid, vif())
+    disk = _plug_disk(mocked, domid, image, mode="r")
+    device.write_back(hotplug_status="connected")
+    terminal.expect(f"eth0: connected, {MAC}")
+    disk.reach("4", "4")
+    terminal.type("ip link")
+    shown = terminal.expect("mock# ")
+    assert "2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 state UP" in shown
+    assert f"link/ether {MAC}" in shown
+    terminal.type("lsblk")
+    assert ["xvda", "3M", "1", "disk"] in [line.split() for line in terminal.expect("mock# ").splitlines()]
+    device.unplug()
+    device.reach("6", "6")
+    device.remove()
+    terminal.expect("eth0: removed")
+    terminal.close()
 
 
 def test_unplugging(mocked: MockedHost, domid: DomId, image: str) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
+from tests.mockhost.terminal import Terminal
 from tests.support.mocked import MockedHost
 from tests.support.mockguest import HandMade
 from xentool.abi.sched import SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot
@@ -25,30 +24,6 @@ from xentool.units import DomId
 def mocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MockedHost]:
     with MockedHost(tmp_path_factory.mktemp("mock") / "host") as host:
         yield host
-
-
-class Terminal:
-    """A domain's console, as a person sees it."""
-
-    def __init__(self, mocked: MockedHost, domid: DomId) -> None:
-        path = mocked.store.read_text(f"/local/domain/{domid}/console/tty")
-        self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
-        self._seen = ""
-
-    def expect(self, text: str) -> str:
-        """Read until `text` comes; all that was read."""
-        end = monotonic() + 10
-        while text not in self._seen:
-            assert select.select([self._fd], [], [], end - monotonic())[0], self._seen
-            self._seen += os.read(self._fd, 4096).decode()
-        seen, self._seen = self._seen.split(text, 1)
-        return seen
-
-    def type(self, line: str) -> None:
-        os.write(self._fd, line.encode() + b"\r")
-
-    def close(self) -> None:
-        os.close(self._fd)
 
 
 def wait_for_shutdown(mocked: MockedHost, domid: DomId) -> int | None:
