@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import Dom0, host_state, others_state
+from tests.nested.dom0 import Dom0, host_state, others_state, settled_host_state
 
 HERE = Path(__file__).parent
 
@@ -27,13 +27,21 @@ def dom0() -> Dom0:
     return Dom0()
 
 
+@pytest.fixture(scope="session")
+def traffic_ramdisk(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The ramdisk of guests that send and receive (`tests.nested.traffic`)."""
+    from tests.nested.traffic import make_ramdisk
+
+    return str(make_ramdisk(tmp_path_factory.mktemp("ramdisk")))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(dom0: Dom0) -> Iterator[None]:
-    """Whatever a test does, domains, store nodes, userdata and journal are as before it."""
+    """Whatever a test does, domains, store nodes, userdata, journal and devices' ends are as before it."""
     before = host_state(dom0)
     yield
     dom0.destroy_all()
-    after = host_state(dom0)
+    after = settled_host_state(dom0, before)
     for what, old in before.items():
         assert after[what] == old, f"{what}: changed by the test"
 

@@ -119,7 +119,53 @@ def host_state(dom0: Dom0) -> dict[str, object]:
         "journal": sorted(os.listdir("/run/xentool/journal"))
         if os.path.isdir("/run/xentool/journal")
         else [],
+        "interfaces": sorted(os.listdir("/sys/class/net")),
+        "loop devices": loops_in_use(),
+        "firewall": firewall(dom0),
+        "device models": device_models(),
     }
+
+
+def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 10) -> dict[str, object]:
+    """The host's state once it is as expected, or as it is after `seconds`.
+
+    Interfaces go when netback hears that their nodes went, and nobody waits for that.
+    """
+    end = time.monotonic() + seconds
+    while (state := host_state(dom0)) != expected and time.monotonic() < end:
+        time.sleep(0.2)
+    return state
+
+
+def loops_in_use() -> dict[str, str]:
+    """Loop devices that have a file: device -> file."""
+    found = {}
+    for path in glob.glob("/sys/block/loop*/loop/backing_file"):
+        try:
+            found[f"/dev/{path.split('/')[3]}"] = Path(path).read_text().strip()
+        except OSError:
+            continue  # it went as we looked
+    return found
+
+
+def firewall(dom0: Dom0) -> list[str]:
+    """The rules of nftables, without counters; an empty table is none."""
+    if not os.path.exists("/sys/module/nf_tables"):
+        return []  # nobody ever asked for a rule
+    return dom0.run("nft", "--stateless", "list", "ruleset").stdout.splitlines()
+
+
+def device_models() -> list[str]:
+    """The names of QEMU's processes: one that ended and was not waited for counts."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            name = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if "qemu" in name:
+            found.append(name)
+    return found
 
 
 def others_state(dom0: Dom0) -> dict[str, object]:
