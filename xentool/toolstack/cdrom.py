@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def plan_cd(host: Host, domain: str, which: str, target: str) -> DevicePlan:
-    domid, uuid = resolve_introduced(host, domain)
+    domid, _uuid = resolve_introduced(host, domain)
     drive = _find_drive(host, domid, which)
-    return planned(host, domid, "vbd", disk_maker(host, _disk(drive, target), domid, uuid))
+    return planned(host, domid, "vbd", disk_maker(host, _disk(drive, target)))
 
 
 def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, int]:
@@ -37,7 +37,7 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
     domid, uuid = resolve_introduced(host, domain)
     drive = _find_drive(host, domid, which)
     disk = _disk(drive, target)
-    make = disk_maker(host, disk, domid, uuid)
+    make = disk_maker(host, disk)
     device, _ = make([])
     if device.hotplug is not None:
         try:
@@ -49,7 +49,7 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
         attach_device(host, domid, uuid, "vbd", make)
     except BaseException as cause:
         try:
-            attach_device(host, domid, uuid, "vbd", disk_maker(host, _as_it_was(drive), domid, uuid))
+            attach_device(host, domid, uuid, "vbd", disk_maker(host, _as_it_was(drive)))
         except XentoolError as error:
             cause.add_note(f"and what was in the drive could not be put back: {error}")
         raise
@@ -92,7 +92,9 @@ def _disk(drive: Recorded, target: str) -> Disk:
 
 
 def _as_it_was(drive: Recorded) -> Disk:
-    params = drive.nodes.get("params", "")
+    from xentool.devices.vbd.device import medium_of
+
+    params = medium_of(drive.nodes)
     head, colon, tail = params.partition(":")
     if colon and "/" not in head:
         return _disk(drive, f"{'raw' if head == 'aio' else head}:{tail}")

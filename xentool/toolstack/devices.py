@@ -67,7 +67,7 @@ def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
-    domid, uuid = resolve_introduced(host, domain)
+    domid, _uuid = resolve_introduced(host, domain)
     return planned(host, domid, "vbd", disk_maker(host, disk))
 
 
