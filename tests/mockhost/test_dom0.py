@@ -127,14 +127,17 @@ def test_loop_devices_go_with_the_process_that_held_them(mocked: MockedHost, ima
     assert mocked.dom0.blocks.loops() == {}
 
 
-def test_a_child_asks_on_its_own(mocked: MockedHost) -> None:
+def test_a_child_asks_on_its_own(mocked: MockedHost, image: str) -> None:
+    """What it holds goes with it, not with its parent."""
     assert mocked.dom0.links.find("xenbr0") is not None
     child = os.fork()
     if not child:
-        found = mocked.dom0.links.find("xenbr0")
-        os._exit(0 if found is not None else 1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert mocked.dom0.links.find("xenbr0") is not None
+        mocked.dom0.blocks.attach_loop(image, read_only=True, direct_io=False)
+        held = len(mocked.dom0.blocks.loops())
+        mocked.dom0.close()
+        os._exit(held)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert mocked.dom0.blocks.loops() == {}
 
 
 def test_a_backends_interface_is_not_deleted(mocked: MockedHost) -> None:

@@ -142,7 +142,22 @@ class Connection:
 
     def close(self) -> None:
         with self._lock:
+            if self._socket is not None and self._pid == os.getpid():
+                self._take_leave(self._socket)
             self._drop()
+
+    @staticmethod
+    def _take_leave(connection: socket.socket) -> None:
+        """Wait until the mock host has heard that we go, and has let go of what we held."""
+        import socket
+
+        try:
+            connection.settimeout(_ASK_SECONDS)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1):
+                pass
+        except OSError:
+            pass  # it went first
 
 
 class MockLink:
