@@ -72,6 +72,10 @@ class Plugged:
         self.store: StoreClient = mocked.store
         self.address: Address = device.address(domid)
         nodes = device_nodes(device, self.address)
+        self._before = [
+            {node.path.rpartition("/")[2] for node in nodes if node.path.startswith(f"{path}/")}
+            for path in (self.address.front, self.address.back)
+        ]
         commit_nodes(self.store, nodes)
 
     def wait(self, what: str, good: Callable[[], bool]) -> None:
@@ -103,6 +107,12 @@ class Plugged:
     def _read(self, path: str) -> str | None:
         value = self.store.try_read(path)
         return None if value is None else value.decode()
+
+    def added(self) -> tuple[set[str], set[str]]:
+        """The names of the nodes that its drivers added, at the front and at the back."""
+        now = (set(self.store.directory(path)) for path in (self.address.front, self.address.back))
+        front, back = (names - before for names, before in zip(now, self._before, strict=True))
+        return front, back
 
     def write_back(self, **values: str) -> None:
         with self.store.batch() as batch:

@@ -157,6 +157,38 @@ def test_a_vif_without_a_script_is_given_up(mocked: MockedHost, domid: DomId) ->
     assert mocked.dom0.links.find(f"vif{domid}.0") is None
 
 
+# What the drivers of Linux 6.1 add to the toolstack's nodes, as they stand in a store when all is connected.
+NETBACK = (
+    "feature-sg feature-gso-tcpv4 feature-gso-tcpv6 feature-ipv6-csum-offload feature-rx-copy "
+    "feature-xdp-headroom feature-rx-flip feature-multicast-control feature-dynamic-multicast-control "
+    "feature-split-event-channels multi-queue-max-queues feature-ctrl-ring"
+)
+NETFRONT = (
+    "xdp-headroom multi-queue-num-queues tx-ring-ref rx-ring-ref event-channel-tx event-channel-rx "
+    "request-rx-copy feature-rx-notify feature-sg feature-gso-tcpv4 feature-gso-tcpv6 "
+    "feature-ipv6-csum-offload"
+)
+BLKBACK = (
+    "feature-max-indirect-segments multi-queue-max-queues max-ring-page-order feature-flush-cache "
+    "discard-granularity discard-alignment discard-secure feature-discard feature-barrier feature-persistent "
+    "sectors info sector-size physical-sector-size"
+)
+BLKFRONT = "ring-ref event-channel feature-persistent"
+
+
+def test_the_nodes_are_linuxs(mocked: MockedHost, domid: DomId, image: str) -> None:
+    device, disk = Plugged(mocked, domid, vif()), _plug_disk(mocked, domid, image)
+    device.write_back(hotplug_status="connected")
+    device.reach("4", "4")
+    disk.reach("4", "4")
+    assert device.added() == (set(NETFRONT.split()), set(NETBACK.split()))
+    assert disk.added() == (set(BLKFRONT.split()), {*BLKBACK.split(), "physical-device"})
+    store = mocked.store
+    ring_ref = f"{disk.address.front}/ring-ref"
+    assert [str(p) for p in store.get_perms(ring_ref)] == [f"n{domid}", "r0"]
+    assert [str(p) for p in store.get_perms(f"{disk.address.back}/sectors")] == ["n0", f"r{domid}"]
+
+
 def test_a_guest_shows_its_devices(mocked: MockedHost, domid: DomId, image: str) -> None:
     terminal = Terminal(mocked, domid)
     terminal.expect("mock# ")
