@@ -47,6 +47,7 @@ def create_domain(
         XentoolError: it could not be built; nothing of it is left, or the error's notes say what is.
     """
     step = progress or (lambda _name: None)
+    host.hypercalls.version()  # where there is no Xen, say so before anything else
     step("reading the kernel")
     with (
         planned(host, config) as (plan, ramdisk),

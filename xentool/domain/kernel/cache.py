@@ -94,7 +94,7 @@ class KernelCache:
         try:
             self._dir = os.open(directory, flags)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(directory) or ".", exist_ok=True)
+            os.makedirs(os.path.dirname(directory) or ".", mode=0o700, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
             self._dir = os.open(directory, flags)
