@@ -24,6 +24,8 @@ from typing import Final, Self
 from tests.nested.dom0 import MARKER, RAMDISK, Dom0
 
 HERE: Final = Path(__file__).parent
+TOOL: Final = os.environ.get("XENTOOL_TEST_TOOL", "xentool")
+"""What the tests of devices make guests with. With "xl" they show that they are right, if not that we are."""
 BRIDGE: Final = "xenbr0"
 DOM0_ADDRESS: Final = "10.17.0.1"
 
@@ -31,8 +33,8 @@ DOM0_ADDRESS: Final = "10.17.0.1"
 _MODULES: Final = (
     "__future__", "_collections_abc", "abc", "bisect", "codecs", "collections", "contextlib", "copyreg",
     "encodings", "enum", "functools", "genericpath", "heapq", "io", "ipaddress", "keyword", "linecache",
-    "operator", "os", "posixpath", "random", "re", "reprlib", "selectors", "socket", "stat", "struct", "textwrap",
-    "threading", "token", "tokenize", "traceback", "types", "_weakrefset", "warnings", "weakref",
+    "operator", "os", "posixpath", "random", "re", "reprlib", "selectors", "socket", "stat", "struct",
+    "textwrap", "threading", "token", "tokenize", "traceback", "types", "_weakrefset", "warnings", "weakref",
 )  # fmt: skip
 _LIBRARIES: Final = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1")
 _OURS: Final = ("xentool/abi", "xentool/store")
@@ -101,7 +103,7 @@ class Guest:
     """
 
     def __init__(
-        self, dom0: Dom0, config: Path, *, tool: str = "xentool", arguments: tuple[str, ...] = ()
+        self, dom0: Dom0, config: Path, *, tool: str = TOOL, arguments: tuple[str, ...] = ()
     ) -> None:
         self.dom0 = dom0
         self.tool = tool
@@ -202,6 +204,20 @@ def bridge(dom0: Dom0, name: str = BRIDGE, address: str = f"{DOM0_ADDRESS}/16") 
         yield name
     finally:
         dom0.run("ip", "link", "del", name)
+
+
+@contextmanager
+def tap(dom0: Dom0, bridge_name: str = BRIDGE) -> Iterator[str]:
+    """An interface that gets whatever the bridge floods, as any other guest on it does."""
+    dom0.run("ip", "link", "add", "tap-in", "type", "veth", "peer", "name", "tap-out")
+    try:
+        for name in ("tap-in", "tap-out"):
+            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+            dom0.run("ip", "link", "set", name, "up")
+        dom0.run("ip", "link", "set", "tap-in", "master", bridge_name)
+        yield "tap-out"
+    finally:
+        dom0.run("ip", "link", "del", "tap-in")
 
 
 class Capture:
