@@ -102,7 +102,7 @@ def _xen() -> Backend:
     def make_dom0() -> Dom0:
         from xentool.dom0.linux import LinuxDom0
 
-        return LinuxDom0()  # type: ignore[return-value]
+        return LinuxDom0()
 
     return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0)
 

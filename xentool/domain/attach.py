@@ -7,8 +7,6 @@ a killed process leaves half-plugged, the next command takes away (see `journal`
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from xentool.devices import plug
 from xentool.devices.paths import libxl_path
 from xentool.devices.record import children, is_number
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
     from xentool.devices.device import Device
     from xentool.devices.record import Recorded
-    from xentool.domain.config.userdata import Json
+    from xentool.domain.config.yajl import Json
     from xentool.domain.host import Host
 
 LISTS = {"vif": "nics", "vbd": "disks"}
@@ -47,16 +45,17 @@ def attach_device(
     Raises:
         XentoolError: it could not be plugged.
     """
-    with Journal(host.paths.run).begin(uuid) as entry, ExitStack() as held:
+    devices: list[Device] = []
+    with Journal(host.paths.run).begin(uuid) as entry:
         try:
             with userdata.locked(host, domid, uuid):
                 device, recorded = make(taken_devids(host, domid, kind))
-                held.callback(plug.release, [device])
-                plug.check(host, [device])
+                devices.append(device)
+                plug.check(host, devices)
                 noted = f"{domid} {kind} {device.devid}"
-                plug.place(host, domid, [device], noted=lambda: entry.note("attach", noted))
+                plug.place(host, domid, devices, noted=lambda: entry.note("attach", noted))
                 userdata.amend(host, domid, uuid, lambda record: add_device(record, LISTS[kind], recorded))
-            plug.connect(host, domid, [device])
+            plug.connect(host, domid, devices)
         except BaseException as cause:
             try:
                 undo_attach(host, entry.facts)
@@ -65,6 +64,8 @@ def attach_device(
                 cause.add_note("the next xentool command, or `xentool gc`, tries once more")
                 entry.close(finished=False)
             raise
+        finally:
+            plug.release(devices)
     return device
 
 

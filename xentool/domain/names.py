@@ -7,7 +7,6 @@ So names are looked up for the domains that the hypervisor has, and no others.
 
 from __future__ import annotations
 
-from xentool.abi.xen import DOMID_FIRST_RESERVED
 from xentool.errors import NotFoundError
 from xentool.units import DomId
 
@@ -93,8 +92,11 @@ def _number(text: str) -> DomId | None:
     """
     if not (text.isascii() and text.isdigit()):
         return None
-    if len(text) > 5 or int(text) >= DOMID_FIRST_RESERVED:
-        raise NotFoundError("find domain", text, "no domain can have that number")
+    if len(text) > 4:
+        from xentool.abi.xen import DOMID_FIRST_RESERVED
+
+        if len(text) > 5 or int(text) >= DOMID_FIRST_RESERVED:
+            raise NotFoundError("find domain", text, "no domain can have that number")
     return DomId(int(text))
 
 

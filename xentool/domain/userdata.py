@@ -7,14 +7,13 @@ libxl knows it. It is written whole or not at all, under the domain's lock.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
 
 from xentool.domain.locks import libxl_lock
 from xentool.errors import HostError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from xentool.domain.host import Host
     from xentool.domain.plan import Plan
@@ -44,25 +43,33 @@ def save(host: Host, plan: Plan, domid: DomId) -> None:
         _write(host, domid, plan.uuid, content)
 
 
-@contextmanager
-def locked(host: Host, domid: DomId, uuid: str) -> Iterator[None]:
-    """Hold libxl's lock on the domain's files, which it also holds while it adds and removes devices.
+class locked:  # noqa: N801 - a function to its users
+    """Hold, as a context, libxl's lock on a domain's files, which it also holds while devices come and go.
 
     Raises:
         HostError: it cannot be taken.
     """
-    path = userdata_path(host.paths.userdata, "l", domid, uuid, LOCK_NAME)
-    with ExitStack() as stack:
+
+    __slots__ = ("_domid", "_lock", "_path")
+
+    def __init__(self, host: Host, domid: DomId, uuid: str) -> None:
+        self._path = userdata_path(host.paths.userdata, "l", domid, uuid, LOCK_NAME)
+        self._domid = domid
+        self._lock = libxl_lock(self._path)
+
+    def __enter__(self) -> None:
         try:
-            stack.enter_context(libxl_lock(path))
+            self._lock.__enter__()
         except OSError as exc:
             raise HostError(
                 "lock the files of domain",
-                domid,
-                f"{exc.strerror} ({path})",
-                hint="are you root, is there room?",
+                self._domid,
+                f"{exc.strerror} ({self._path})",
+                hint="are you root?",
             ) from exc
-        yield
+
+    def __exit__(self, *what: object) -> None:
+        self._lock.__exit__(*what)
 
 
 def amend(host: Host, domid: DomId, uuid: str, change: Callable[[bytes], bytes]) -> None:

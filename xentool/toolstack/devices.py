@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xentool.devices.record import Recorded
     from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
-    from xentool.domain.config.userdata import Json
+    from xentool.domain.config.yajl import Json
     from xentool.domain.host import Host
     from xentool.toolstack.deviceviews import DevicePlan
     from xentool.units import DomId

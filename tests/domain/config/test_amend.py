@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xentool.domain.config.amend import add_device, remove_devices
-from xentool.domain.config.userdata import dump
+from xentool.domain.config.yajl import dump
 
 BASE = {"c_info": {"type": "pv", "name": "a", "empty": {}}, "b_info": {"max_vcpus": 1, "type.pv": {}}}
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)

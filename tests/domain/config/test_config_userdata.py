@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from xentool.domain.config.load import parse_config
 from xentool.domain.config.model import Action, DomainConfig, GuestType
-from xentool.domain.config.userdata import as_it_is, config_from_userdata, domain_config, dump, libxl_json
+from xentool.domain.config.userdata import as_it_is, config_from_userdata, domain_config, libxl_json
+from xentool.domain.config.yajl import dump
 from xentool.errors import ConfigError
 
 if TYPE_CHECKING:
-    from xentool.domain.config.userdata import Json
+    from xentool.domain.config.yajl import Json
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.relative_to(GOLDEN) for path in GOLDEN.glob("4.*/*.json"))

@@ -11,13 +11,13 @@ Source: tools/libs/light/libxl_types.idl (domain_config: the order of fields), l
 
 from __future__ import annotations
 
-from xentool.domain.config.userdata import dump
+from xentool.domain.config.yajl import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from xentool.domain.config.userdata import Json
+    from xentool.domain.config.yajl import Json
 
     Entry = Mapping[str, object]
 

@@ -2,8 +2,8 @@
 
 libxl stores the config that it was given, before it fills in defaults, so a key that the config
 does not set is not in the record; the few that xl or libxl set by themselves are. `libxl_json`
-makes the same bytes. It does so by hand, because ``json`` costs more to import than this takes to
-run and formats otherwise: libyajl indents by four spaces and ends an empty map two lines on.
+makes the same bytes. It does so by hand (`yajl`), because ``json`` costs more to import than this
+takes to run and formats otherwise.
 
 Beside ``libxl-json``, `xl create` leaves no userdata: ``xl`` (the raw config) is written by
 `xl config-update` only, and ``domain-userdata-lock`` is removed with the lock.
@@ -21,12 +21,13 @@ keys that change nothing       (``vpmu=0``, ``hap=0``, ``acpi=1``, ``videoram`` 
 
 Source: tools/libs/light/libxl_types.idl (the order of fields), gentypes.py (which are left out),
 libxl_internal.c (libxl__update_domain_configuration), libxl_dom.c (libxl__userdata_store);
-tools/xl/xl_parse.c; yajl's yajl_gen.c and yajl_encode.c.
+tools/xl/xl_parse.c.
 """
 
 from __future__ import annotations
 
 from xentool.domain.config.model import Action, GuestType
+from xentool.domain.config.yajl import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 
     from xentool.domain.config.affinity import Affinity
     from xentool.domain.config.model import DomainConfig
-
-    Json = str | int | dict[str, "Json"] | list["Json"]
+    from xentool.domain.config.yajl import Json
 
 CONFIG_NAME = "libxl-json"
 """The last part of the file's name: userdata-d.DOMID.UUID.libxl-json."""
@@ -44,10 +44,6 @@ ANY_DOMID = 0xFFFFFFFF
 """INVALID_DOMID, xl's way to ask for any; it stays in the record."""
 DEFAULT_MEMORY_KIB = 32 << 10
 DEFAULT_EVENT_CHANNELS = 1023
-
-_ESCAPES = {
-    ord('"'): '\\"', ord("\\"): "\\\\", 8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r",
-} | {code: f"\\u{code:04X}" for code in range(32) if code not in (8, 9, 10, 12, 13)}  # fmt: skip
 
 
 def libxl_json(
@@ -174,24 +170,6 @@ def _bitmaps(affinity: Affinity, config: DomainConfig, cpu_nodes: Sequence[int])
         [cpu for cpu in range(width) if bitmap >> cpu & 1]
         for bitmap in affinity.bitmaps(config.max_vcpus, cpu_nodes, width)
     ]
-
-
-def dump(value: Json, indent: str = "") -> str:
-    """JSON as libyajl beautifies it; the outermost value ends its line."""
-    text = _dump(value, indent)
-    return text if indent else text + "\n"
-
-
-def _dump(value: Json, indent: str) -> str:
-    if isinstance(value, str):
-        return f'"{value.translate(_ESCAPES)}"'
-    if isinstance(value, int):
-        return str(value) if value is not True and value is not False else str(value).lower()
-    inner = indent + "    "
-    if isinstance(value, dict):
-        items = [f'{inner}"{name.translate(_ESCAPES)}": {_dump(item, inner)}' for name, item in value.items()]
-        return "{\n" + ",\n".join(items) + f"\n{indent}}}"
-    return "[\n" + ",\n".join(inner + _dump(item, inner) for item in value) + f"\n{indent}]"
 
 
 BUILD_INFO_ORDER = ("max_vcpus", "avail_vcpus", "vcpu_hard_affinity", "vcpu_soft_affinity", "numa_placement",
