@@ -243,7 +243,11 @@ class LinuxLinks:
 
     def _ioctl(self, request: int, name: str, value: bytes = b"") -> bytes:
         """The struct ifreq as the kernel leaves it. Raises OSError."""
-        return ioctl(self._kernel, request, (_name_bytes(name) + value).ljust(IFREQ, b"\0"))
+        raw = _name_bytes(name)
+        if not os.path.exists(f"{SYSFS}/{name}"):
+            # Asked for a name that is not there, the kernel first runs modprobe, which takes its time.
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return ioctl(self._kernel, request, (raw + value).ljust(IFREQ, b"\0"))
 
 
 def bridges_hint(there: Sequence[str]) -> str:
