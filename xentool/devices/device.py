@@ -59,6 +59,10 @@ if TYPE_CHECKING:
             """Let go of what was only held while plugging."""
 
 
+_QEMU_KINDS = ("qdisk", "console")
+"""Backends that are QEMU's. (The primary console is none of these devices.)"""
+
+
 class Address(Frozen):
     """Which device: the `devid` of `kind` ("vif", "vbd") of a domain, and where its backend is.
 
@@ -92,6 +96,11 @@ class Address(Frozen):
     def record(self) -> str:
         """The path of the toolstack's own record."""
         return f"{libxl_path(self.domid)}/device/{self.kind}/{self.devid}"
+
+    @property
+    def by_qemu(self) -> bool:
+        """Whether a QEMU of Domain-0 is its backend (see `xentool.devices.qemu`)."""
+        return self.backend == DOMAIN0 and self.backend_kind in _QEMU_KINDS
 
 
 class Device:
@@ -136,3 +145,8 @@ class Device:
 
     def address(self, domid: DomId) -> Address:
         return Address(domid, self.kind, self.devid, self.backend, self.backend_kind)
+
+    @property
+    def by_qemu(self) -> bool:
+        """As `Address.by_qemu`."""
+        return self.backend == DOMAIN0 and self.backend_kind in _QEMU_KINDS

@@ -35,12 +35,16 @@ def check(host: DeviceHost, devices: Iterable[Device]) -> None:
     for device in devices:
         if device.hotplug is not None:
             device.hotplug.check(host)
+        if device.by_qemu:
+            from xentool.devices.qemu import model  # few need it
+
+            model.check(host)
 
 
 def place(
     host: DeviceHost, domid: DomId, devices: Sequence[Device], noted: Callable[[], None] | None = None
 ) -> None:
-    """Prepare the devices and write their nodes, all in one transaction.
+    """Prepare the devices and write their nodes, all in one transaction; start the QEMU that they may need.
 
     `noted` is called just before they are committed, once it is known that the numbers are free.
 
@@ -80,6 +84,10 @@ def place(
     for device, address, _ in prepared:
         if device.hotplug is not None:
             device.hotplug.placed(host, address)
+    if any(device.by_qemu for device in devices):
+        from xentool.devices.qemu import model
+
+        model.start(host, domid)
 
 
 def connect(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
@@ -89,17 +97,16 @@ def connect(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
         TimedOutError: no driver took the backend.
         XentoolError: the driver gave up, or what tying it met.
     """
+    if any(device.by_qemu for device in devices):
+        from xentool.devices.qemu import model
+
+        model.await_running(host, domid)
     deadline = monotonic() + READY_SECONDS
     for device in devices:
         address = device.address(domid)
         state = await_state(host.store, address, _TAKEN, max(0.0, deadline - monotonic()))
         if state not in _TAKEN:
-            raise TimedOutError(
-                f"attach {device.title} to domain",
-                domid,
-                f"no driver in {_place(address)} took its backend within {READY_SECONDS:g} s",
-                hint=_driver_hint(address),
-            )
+            raise _not_taken(host, device, address)
         _refuse_failed(host, device, address, state)
         if device.hotplug is None:
             continue
@@ -132,6 +139,23 @@ def _refuse_failed(host: DeviceHost, device: Device, address: Address, state: in
     )
 
 
+def _not_taken(host: DeviceHost, device: Device, address: Address) -> TimedOutError:
+    who, said = f"no driver in {_place(address)}", ""
+    if address.by_qemu:
+        from xentool.devices.qemu import model
+
+        said = model.last_words(host, address.domid)
+        last = said.rpartition("\n")[2]
+        who = f'no QEMU (whose last words are: "{last}")' if last else "no QEMU"
+    return TimedOutError(
+        f"attach {device.title} to domain",
+        address.domid,
+        f"{who} took its backend within {READY_SECONDS:g} s",
+        hint=_driver_hint(address),
+        detail=said,
+    )
+
+
 def _place(address: Address) -> str:
     return "Domain-0" if address.backend == DOMAIN0 else f"domain {address.backend}"
 
@@ -139,6 +163,8 @@ def _place(address: Address) -> str:
 def _driver_hint(address: Address) -> str:
     if address.backend != DOMAIN0:
         return f"does domain {address.backend} run a backend driver and `xl devd`?"
+    if address.by_qemu:
+        return "can it open the image? its log is in /var/log/xen, called after the domain"
     module = {"vif": "xen-netback", "vbd": "xen-blkback"}.get(address.backend_kind)
     if module:
         return f"is the driver loaded? `modprobe {module}`"

@@ -72,6 +72,8 @@ def remove(host: DeviceHost, devices: Sequence[Recorded]) -> None:
     _tell_closing(addresses, host, without_frontend=True)
     deadline = monotonic() + CLOSE_SECONDS
     for address in addresses:
+        if address.by_qemu and not _has_qemu(host, address):
+            continue  # nobody is there to close it
         # Of a driver domain, whose own devd removes the backend, we wait for that; where it
         # is dead, or its devd is, we do not wait for ever.
         done = (None, CLOSED) if address.backend == DOMAIN0 else (None,)
@@ -89,6 +91,12 @@ def remove(host: DeviceHost, devices: Sequence[Recorded]) -> None:
         for other in failed[1:]:
             failed[0].add_note(f"and: {other}")
         raise failed[0]
+
+
+def _has_qemu(host: DeviceHost, address: Address) -> bool:
+    from xentool.devices.qemu import model
+
+    return model.is_running(host, address.domid)
 
 
 def _tell_closing(addresses: Sequence[Address], host: DeviceHost, *, without_frontend: bool = False) -> None:

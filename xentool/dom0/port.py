@@ -187,6 +187,46 @@ class Programs(Protocol):
         """The scripts NAME.hook in the folder that may be run; none if there is no such folder."""
 
 
+class Daemon(Protocol):
+    """A program that runs, whoever started it."""
+
+    pid: int
+
+    def fileno(self) -> int:
+        """A descriptor that polls readable once the program has ended."""
+
+    def end(self, timeout_seconds: float) -> None:
+        """Ask it to end, kill it if it has not within the time; it is gone when this returns."""
+
+    def close(self) -> None:
+        """Let go of it; it runs on."""
+
+
+class Daemons(Protocol):
+    """Programs that stay as long as a domain does: QEMU."""
+
+    log_directory: str
+    """Where Xen's tools write logs."""
+    socket_directory: str
+    """Where they make sockets to talk to each other."""
+
+    def qemu(self) -> str | None:
+        """The path of a QEMU that knows Xen, if Domain-0 has one."""
+
+    def spawn(self, words: Sequence[str], environment: Mapping[str, str], log_path: str) -> int:
+        """Start a program in a session of its own, and leave it alone: its pid.
+
+        `environment` is added to this process's own. What it prints goes to a new log at that path
+        (one that is there is kept as ``.1``), up to some MiB. HostError: it cannot be run.
+        """
+
+    def find(self, marks: Sequence[str], pid: int | None = None) -> Daemon | None:
+        """The running program that has `marks` side by side among its arguments: that one, or any at all."""
+
+    def printed(self, log_path: str, *, ended: bool) -> str:
+        """What stands in a log, the last 64 KiB; all of it, of a program that has ended."""
+
+
 class Dom0(Protocol):
     """All of it."""
 
@@ -198,3 +238,5 @@ class Dom0(Protocol):
     def blocks(self) -> Blocks: ...
     @property
     def programs(self) -> Programs: ...
+    @property
+    def daemons(self) -> Daemons: ...

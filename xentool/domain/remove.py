@@ -63,6 +63,7 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     failed: list[Exception] = []
     steps: tuple[Callable[[], object], ...] = (
         lambda: _if_there(host.hypercalls.pause_domain, domid),  # it must not act on nodes that vanish
+        lambda: _end_qemu(host, domid),  # it writes out its disks
         lambda: _remove_devices(host, devices),
         remove_nodes,
         lambda: _prune(host, [console.rpartition("/")[0] for console in consoles]),
@@ -110,8 +111,15 @@ def _refuse_others_devices(host: Host, devices: Sequence[Recorded], domid: DomId
         XentoolError: it has such; nothing was touched.
     """
     found = [" ".join(device.path.split("/")[-2:]) for device in devices if "/device/pci/" in device.path]
-    if host.store.exists(f"{domain_path(DomId(0))}/device-model/{domid}"):
-        found.append("a device model (QEMU)")
+    model, user, kind = host.store.read_many(
+        [
+            f"{domain_path(DomId(0))}/device-model/{domid}",
+            f"{domain_path(domid)}/image/device-model-kill-uid",
+            f"{libxl_path(domid)}/type",
+        ]
+    )
+    if model is not None and (user is not None or kind == b"hvm"):
+        found.append("the device model (QEMU) of an HVM guest, or one without privileges")
     if found:
         raise XentoolError(
             "destroy domain",
@@ -119,6 +127,13 @@ def _refuse_others_devices(host: Host, devices: Sequence[Recorded], domid: DomId
             f"it has what xentool does not take away yet: {', '.join(found)}",
             hint=f"use `xl destroy {domid}`",
         )
+
+
+def _end_qemu(host: Host, domid: DomId) -> None:
+    if host.store.exists(f"{domain_path(DomId(0))}/device-model/{domid}"):
+        from xentool.devices.qemu import model  # few domains have one
+
+        model.stop(host, domid)
 
 
 def _owned_consoles(host: Host, domid: DomId) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.devices.world import World
+from tests.support.fakedaemons import FakeDaemons
 from xentool.dom0.linux.blocks import LinuxBlocks, LinuxTarget
 from xentool.errors import HostError
 
@@ -115,6 +116,7 @@ class FakeDom0:
     def __init__(self) -> None:
         self.blocks = FakeBlocks()
         self.programs = FakePrograms()
+        self.daemons = FakeDaemons()
 
 
 class DiskWorld(World):
@@ -129,8 +131,14 @@ class DiskWorld(World):
                 self.admin.write(f"/local/domain/{domid}/{path}", value)
             self.admin.write(f"/libxl/{domid}/device", "")
 
+        self.fakes.daemons.on_spawn = self._qemu_runs
+
+    def _qemu_runs(self, words: list[str], _pid: int) -> None:
+        domid = words[words.index("-xen-domid") + 1]
+        self.admin.write(f"/local/domain/0/device-model/{domid}/state", "running")
+
     @property
-    def dom0(self) -> FakeDom0:  # type: ignore[override]
+    def dom0(self) -> FakeDom0:
         return self.fakes
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xentool.dom0.linux.blocks import LinuxBlocks
+    from xentool.dom0.linux.daemons import LinuxDaemons
     from xentool.dom0.linux.firewall import NftFirewall
     from xentool.dom0.linux.links import LinuxLinks
     from xentool.dom0.linux.programs import LinuxPrograms
@@ -44,3 +45,9 @@ class LinuxDom0:
         from xentool.dom0.linux.programs import LinuxPrograms
 
         return LinuxPrograms()
+
+    @property
+    def daemons(self) -> LinuxDaemons:
+        from xentool.dom0.linux.daemons import LinuxDaemons
+
+        return LinuxDaemons()
