@@ -1,4 +1,4 @@
-"""The frontend drivers of a simulated guest: netfront and blkfront, as far as the store sees them.
+"""The frontend drivers of a simulated guest: netfront, blkfront and hvc, as far as the store sees them.
 
 They find their devices below ``device/`` through the guest's own store ring, share real pages and
 event channels with the backends, and follow them until they are closed.
@@ -13,10 +13,12 @@ Source: drivers/net/xen-netfront.c, drivers/block/xen-blkfront.c of Linux 6.1.
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 
 from xentool.devices.xenbus import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISED, INITIALISING
 from xentool.errors import StoreError, StoreGoneError, TimedOutError
 from xentool.mockhost.guestmemory import Channel, GuestMemory, NoSpaceLeftError
+from xentool.mockhost.ring import BrokenRingError, console_ring
 from xentool.mockhost.xenbus import Bus, Driver
 
 TYPE_CHECKING = False
@@ -199,6 +201,44 @@ class Blkfront(Frontend):
         self.yard.say(f"{self.name}: {sectors} sectors{', read-only' if self.read_only else ''}")
 
 
+class Hvc(Frontend):
+    """A channel: a console with a number that is not 0 (drivers/tty/hvc/hvc_xen.c). It says what it hears."""
+
+    def __init__(self, bus: Bus, node: str, yard: Frontends) -> None:
+        super().__init__(bus, node, yard)
+        self.name = f"hvc{self.devid}"
+
+    def probe(self) -> bool:
+        super().probe()
+        return self.devid != 0 and self._offer()
+
+    def _offer(self) -> bool:
+        """A console does not wait for its backend: it says at once where its ring is."""
+        try:
+            channel = Channel(self.yard.memory, self.other_domid, 1, 1)
+        except NoSpaceLeftError as error:
+            self.fatal(errno.ENOMEM, f"allocating what is shared: {error}")
+            return False
+        self.channels.append(channel)
+        self.yard.attach_console(self.name, channel)
+        with self.store.batch() as batch:
+            batch.write(f"{self.node}/ring-ref", str(channel.references[0]))
+            batch.write(f"{self.node}/port", str(channel.ports[0]))
+        self.yard.mischief(self.node)
+        self.switch_state(INITIALISED)
+        return True
+
+    def other_changed(self, state: int) -> None:
+        if state in (INIT_WAIT, CONNECTED) and self.state == INITIALISED:
+            self.switch_state(CONNECTED)
+        elif state in (CLOSING, CLOSED):
+            self.close_down()
+
+    def remove(self) -> None:
+        self.yard.detach_console(self.name)
+        super().remove()
+
+
 def disk_name(virtual_device: int) -> str:
     """What Linux calls the disk: IDE's and SCSI's numbers are names of Xen's disks as well.
 
@@ -231,6 +271,7 @@ class Frontends:
         words = dict(word.partition("=")[::2] for word in guest.command_line.split())
         self.ignores_unplug = "mock.ignore-unplug" in words
         self._hostile = words.get("mock.hostile-devices")
+        self._echoes: dict[str, int] = {}
         self.bus = Bus(
             guest.store,
             "device",
@@ -238,6 +279,7 @@ class Frontends:
             {
                 "vif": lambda bus, node: Netfront(bus, node, self),
                 "vbd": lambda bus, node: Blkfront(bus, node, self),
+                "console": lambda bus, node: Hvc(bus, node, self),
             },
             title=f"domain {guest.domain.domid}",
             log=guest.log,
@@ -258,6 +300,26 @@ class Frontends:
         """By number."""
         found = [device for device in self.bus.devices.values() if isinstance(device, Blkfront)]
         return sorted(found, key=lambda device: device.devid)
+
+    def attach_console(self, name: str, channel: Channel) -> None:
+        """Somebody behind a channel: who writes to it hears the same again."""
+        page = self.memory.page(channel)
+        heard, said = console_ring(page, "in"), console_ring(page, "out")
+        (port,) = channel.ports
+
+        def echo() -> None:
+            with suppress(BrokenRingError):
+                data = heard.read()
+                if data:
+                    said.write(data)
+                    self._guest.notify(port)
+
+        self._echoes[name] = port
+        self._guest.heard[port] = echo
+
+    def detach_console(self, name: str) -> None:
+        port = self._echoes.pop(name, 0)
+        self._guest.heard.pop(port, None)
 
     def say(self, text: str) -> None:
         self._guest.print(f"xen: {text}\n")

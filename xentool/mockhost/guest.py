@@ -25,7 +25,7 @@ from xentool.units import PAGE_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from xentool.hypervisor.mock.domains import Domain
     from xentool.hypervisor.mock.xen import MockXen
@@ -93,6 +93,7 @@ class Guest:
         self._unsent = b""
         self._console_port = self._store_port = 0
         self._waiting: set[int] = set()
+        self.heard: dict[int, Callable[[], None]] = {}
         self._shell: Shell | None = None
 
     def boot(self) -> None:
@@ -280,6 +281,8 @@ class Guest:
             self._handle_store()
         if self._console_port in ports and self.alive:
             self._handle_console()
+        for port in ports & self.heard.keys():
+            self.heard[port]()
 
 
 class GuestYard:

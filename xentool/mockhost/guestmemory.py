@@ -30,13 +30,13 @@ class Channel:
 
     def __init__(self, memory: GuestMemory, backend: int, pages: int, ports: int) -> None:
         self._memory = memory
-        self._pages: list[int] = []
+        self.pages: list[int] = []
         self.references: list[int] = []
         self.ports: list[int] = []
         try:
             for _ in range(pages):
                 mfn = memory.take_page()
-                self._pages.append(mfn)
+                self.pages.append(mfn)
                 self.references.append(memory.grant(mfn, backend))
             for _ in range(ports):
                 self.ports.append(memory.offer_port(backend))
@@ -47,11 +47,11 @@ class Channel:
     def close(self) -> None:
         for reference in self.references:
             self._memory.end_grant(reference)
-        for mfn in self._pages:
+        for mfn in self.pages:
             self._memory.give_page_back(mfn)
         for port in self.ports:
             self._memory.close_port(port)
-        self._pages.clear()
+        self.pages.clear()
         self.references.clear()
         self.ports.clear()
 
@@ -81,6 +81,12 @@ class GuestMemory:
             if xen.memory.owned_by(mfn, self._domain.domid) and xen.memory.kind[mfn] in (NO_TYPE, WRITABLE):
                 return mfn
         raise NoSpaceLeftError("no page is left")
+
+    def page(self, channel: Channel) -> memoryview:
+        """The first page of what is shared, zeroed."""
+        page = self._xen.memory.page(channel.pages[0])
+        page[:] = bytes(PAGE_SIZE)
+        return page
 
     def give_page_back(self, mfn: int) -> None:
         self._free.append(mfn)

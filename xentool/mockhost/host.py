@@ -18,6 +18,7 @@ from xentool.mockhost.guest import GuestYard
 from xentool.mockhost.life import LOG_NAME, PID_NAME, STORE_NAME, lock_directory
 from xentool.mockhost.loop import Loop
 from xentool.mockhost.network import Network
+from xentool.mockhost.qemu import SCRIPT_NAME, write_script
 from xentool.mockhost.sessions import SessionServer
 from xentool.mockhost.store import HostStore
 
@@ -58,6 +59,7 @@ class MockHost:
         self._blocks = BlockTable()
         self._backends = BackendRoom(self._loop, session, self._store, network, self._blocks, self._log)
         self._dom0 = Dom0Server(self._loop, network, self._blocks, self._log, self._paths[2], self._changed)
+        write_script(directory)
         self._guests = GuestYard(self._loop, xen, self._log)
         xen.domains.on_exception = lambda: self._loop.later(self._store.domains_changed)
         self._callers = SessionServer(
@@ -120,7 +122,8 @@ class MockHost:
         self._loop.close()
         self._log.line("ended")
         self._log.close()
-        os.unlink(os.path.join(self.directory, PID_NAME))
+        for name in (SCRIPT_NAME, PID_NAME):
+            os.unlink(os.path.join(self.directory, name))
         os.close(self._pid_file)
 
 
