@@ -47,7 +47,7 @@ class NativeToolstack:
     def plan(self, config: DomainConfig) -> Plan:
         from xentool.domain.create import planned
 
-        with planned(self._host.paths, config) as (plan, _ramdisk):
+        with planned(self._host, config) as (plan, _ramdisk):
             return plan
 
     def create(

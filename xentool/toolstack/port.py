@@ -67,7 +67,7 @@ class Devices(Protocol):
     def plan_cd(self, domain: str, which: str, target: str) -> DevicePlan: ...
 
     def insert_cd(self, domain: str, which: str, target: str) -> tuple[DomId, int]:
-        """Put `target`, an image, into the domain's CD-ROM drive, in the place of what is there; "" empties it."""
+        """Put the image `target` into the domain's CD-ROM drive, in place of what is there; "" empties it."""
 
 
 class Toolstack(Devices, Protocol):
