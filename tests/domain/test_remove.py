@@ -50,19 +50,25 @@ def test_an_unfinished_userdata_file_goes_too(mocked: MockedHost) -> None:
     assert not list(saved.parent.glob(f"userdata-*.{domid}.*"))
 
 
-@pytest.mark.parametrize("node", ["/libxl/{}/device/pci/0", "/local/domain/0/device-model/{}"])
-def test_what_we_cannot_take_away_is_left_whole(mocked: MockedHost, node: str) -> None:
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        ["/libxl/{}/device/pci/0"],
+        ["/local/domain/0/device-model/{}", "/local/domain/{}/image/device-model-kill-uid"],
+    ],
+)
+def test_what_we_cannot_take_away_is_left_whole(mocked: MockedHost, nodes: list[str]) -> None:
     domid = made(mocked, "foreign")
-    path = node.format(domid)
-    mocked.store.write(path, "")
+    paths = [node.format(domid) for node in nodes]
+    for path in paths:
+        mocked.store.write(path, "")
     before = mocked.state()
     with pytest.raises(XentoolError, match="does not take away yet") as caught:
         mocked.destroy(domid)
     assert f"xl destroy {domid}" in caught.value.hint
     assert mocked.state() == before
-    mocked.store.rm(path)
-    if "vif" in path:
-        mocked.store.rm(path.rpartition("/")[0])
+    for path in paths:
+        mocked.store.rm(path)
     mocked.destroy(domid)
 
 

@@ -117,7 +117,7 @@ def taken_devids(host: Host, domid: DomId, kind: str) -> list[int]:
 
 
 def _forget(host: Host, uuid: str, device: Recorded) -> None:
-    """Take the device out of libxl's record of the domain."""
+    """Take the device out of libxl's record of the domain; nor need its QEMU stay for nothing."""
     _, _, owner, _, kind, devid = device.path.split("/")
     domid = DomId(int(owner))
     if kind not in LISTS:
@@ -131,3 +131,7 @@ def _forget(host: Host, uuid: str, device: Recorded) -> None:
 
     with userdata.locked(host, domid, uuid):
         userdata.amend(host, domid, uuid, lambda record: remove_devices(record, LISTS[kind], is_it))
+        if device.address is not None and device.address.by_qemu:
+            from xentool.devices.qemu.model import stop_if_idle
+
+            stop_if_idle(host, domid)

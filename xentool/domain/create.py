@@ -113,7 +113,7 @@ def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | 
             ramdisk = files.enter_context(open_ramdisk(config.ramdisk))
         uuid = config.uuid or new_uuid()
         devices: Sequence[Device] = ()
-        if config.disks or config.vifs:
+        if config.disks or config.channels or config.vifs:
             from xentool.domain.devices import devices_of
 
             devices = devices_of(host, config, uuid)

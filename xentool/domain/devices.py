@@ -7,6 +7,7 @@ from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.devices.channel.spec import Channel
     from xentool.devices.device import Device
     from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
 
 
 def devices_of(host: Host, config: DomainConfig, uuid: str) -> list[Device]:
-    """The devices that a new domain gets, in libxl's order: disks, then network interfaces.
+    """The devices that a new domain gets, in libxl's order: disks, channels, then network interfaces.
 
     Raises:
         NotFoundError: there is no domain of the name that a device's backend has.
     """
-    disks = [make_disk(host, disk) for disk in config.disks]
-    return disks + [make_vif(host, vif, uuid) for vif in config.vifs]
+    devices = [make_disk(host, disk) for disk in config.disks]
+    devices += [make_channel(host, channel, number) for number, channel in enumerate(config.channels, 1)]
+    return devices + [make_vif(host, vif, uuid) for vif in config.vifs]
 
 
 def make_disk(host: Host, disk: Disk) -> Device:
@@ -34,6 +36,13 @@ def make_disk(host: Host, disk: Disk) -> Device:
     from xentool.devices.vbd.device import disk_device
 
     return disk_device(disk, host.run_directory, backend=backend_domid(host, disk.backend))
+
+
+def make_channel(host: Host, channel: Channel, number: int) -> Device:
+    """The device of a config's `number`th channel, from 1."""
+    from xentool.devices.channel.device import channel_device
+
+    return channel_device(channel, number, backend_domid(host, channel.backend))
 
 
 def make_vif(host: Host, vif: Vif, uuid: str) -> Device:

@@ -13,6 +13,7 @@ from xentool.domain.config.model import Action, DomainConfig, GuestType, Source,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.devices.channel.spec import Channel
     from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
     from xentool.domain.config.reader import Reader
@@ -66,6 +67,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         ramdisk=reader.text("ramdisk") or None,
         cmdline=_cmdline(reader),
         disks=_disks(reader) if "disk" in reader else (),
+        channels=_channels(reader) if "channel" in reader else (),
         on_poweroff=reader.word("on_poweroff", Action, Action.DESTROY),
         on_reboot=reader.word("on_reboot", Action, Action.RESTART),
         on_watchdog=reader.word("on_watchdog", Action, Action.DESTROY),
@@ -256,6 +258,22 @@ def _disks(reader: Reader) -> tuple[Disk, ...]:
             same = "" if other.vdev == disk.vdev else f' ("{other.vdev}" is the same one)'
             raise reader.error("disk", f'two disks are called "{disk.vdev}"{same}', "give each its own vdev")
     return tuple(disks.values())
+
+
+def _channels(reader: Reader) -> tuple[Channel, ...]:
+    from xentool.devices.channel.spec import channel_of_mapping, parse_channel
+
+    channels: list[Channel] = []
+    for channel in reader.entries("channel", parse_channel, channel_of_mapping):
+        for other in channels:
+            if other.name == channel.name:
+                raise reader.error("channel", f'two channels have the name "{channel.name}"', "rename one")
+            if channel.path and other.path == channel.path:
+                raise reader.error(
+                    "channel", f"two channels have the path {channel.path}", "give each its own"
+                )
+        channels.append(channel)
+    return tuple(channels)
 
 
 def _tsc_mode(reader: Reader) -> TscMode:

@@ -141,7 +141,7 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         ("p9", "list", "", "known", "[]", "Shared folders (9pfs)."),
         ("pvcalls", "list", "", "known", "[]", "PV calls (sockets)."),
         ("vfb", "list", "", "known", "[]", "PV framebuffers."),
-        ("channel", "list", "", "known", "[]", "Named byte channels to the host."),
+        ("channel", "list", "", "supported", "[]", "Named byte channels to the host: see xl.cfg(5)."),
         ("usbctrl", "list", "", "known", "[]", "USB controllers."),
         ("usbdev", "list", "", "known", "[]", "USB devices of the host."),
         ("pci", "list", "", "known", "[]", "PCI devices of the host."),

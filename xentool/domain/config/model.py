@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
+    from xentool.devices.channel.spec import Channel
     from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
     from xentool.domain.config.affinity import Affinity
@@ -95,13 +96,14 @@ class DomainConfig(Frozen):
     `cpus_soft` are None where the config says nothing. `pool` is a name or a number as
     text, None for Pool-0. None in `cpu_weight`, `cap`, `max_grant_frames`,
     `max_maptrack_frames` and `max_grant_version` means: the host's default.
-    `rtc_timeoffset` is in seconds. Each of `vifs` has its `devid`. `given` has the keys that
-    the config sets: libxl's record of a domain (`userdata`) tells a default from the same
-    value written out.
+    `rtc_timeoffset` is in seconds. Each of `vifs` has its `devid`; a channel's number is its
+    place, from 1. `given` has the keys that the config sets: libxl's record of a domain
+    (`userdata`) tells a default from the same value written out.
     """
 
     __slots__ = (
         "cap",
+        "channels",
         "cmdline",
         "cpu_weight",
         "cpus",
@@ -152,6 +154,7 @@ class DomainConfig(Frozen):
     ramdisk: str | None
     cmdline: str
     disks: tuple[Disk, ...]
+    channels: tuple[Channel, ...]
     on_poweroff: Action
     on_reboot: Action
     on_watchdog: Action
@@ -189,6 +192,7 @@ class DomainConfig(Frozen):
         ramdisk: str | None = None,
         cmdline: str = "",
         disks: tuple[Disk, ...] = (),
+        channels: tuple[Channel, ...] = (),
         on_poweroff: Action = Action.DESTROY,
         on_reboot: Action = Action.RESTART,
         on_watchdog: Action = Action.DESTROY,

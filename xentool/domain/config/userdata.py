@@ -74,6 +74,10 @@ def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()
         from xentool.devices.vif.device import nic_entry
 
         record["nics"] = [{**nic_entry(vif, uuid)} for vif in config.vifs]
+    if config.channels:
+        from xentool.devices.channel.device import channel_entry
+
+        record["channels"] = [channel_entry(each, number) for number, each in enumerate(config.channels, 1)]
     for key in ("on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"):
         action: Action = getattr(config, key)
         if action != Action.DESTROY:
