@@ -90,6 +90,7 @@ def test_a_domid_that_is_gone(dom0: Dom0, command: str) -> None:
 
 KILLED = """
 import os, signal, sys
+from xentool.dom0.linux import LinuxDom0
 from xentool.domain.config.load import load_config
 from xentool.domain.create import create_domain
 from xentool.domain.host import Host
@@ -112,7 +113,7 @@ class Gate:
         return real(*arguments)
 
 config, _ = load_config(sys.argv[1])
-create_domain(Host(Gate(), StoreClient(), Paths.of_host()), config, paused=True)
+create_domain(Host(Gate, StoreClient, Paths.of_host(), LinuxDom0), config, paused=True)
 """
 
 
