@@ -177,6 +177,7 @@ def test_a_channel_on_a_socket(mocked: MockedHost, domid: DomId, tmp_path: Path)
                 peer.connect(path)
                 peer.sendall(b"ping")
                 assert peer.recv(100) == b"ping"
+    assert not os.path.exists(path)
 
 
 def test_without_a_domain_it_ends(mocked: MockedHost) -> None:

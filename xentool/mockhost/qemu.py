@@ -10,6 +10,7 @@ Source: QEMU's hw/xen/xen-bus.c, hw/i386/xen/xen-pvh.c, softmmu/vl.c (7.2).
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from itertools import pairwise
@@ -56,7 +57,12 @@ def main(directory: str, words: Sequence[str]) -> int:
     except (XentoolError, ValueError, OSError) as error:
         sys.stderr.write(f"{SCRIPT_NAME}: {error}\n")
         return 1
-    qemu.run()
+    # As QEMU: it is asked to end by SIGTERM, and takes its sockets away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        qemu.run()
+    finally:
+        qemu.close()
     return 0
 
 
@@ -134,6 +140,12 @@ class Qemu:
         self.loop.watch(self.store.fileno(), lambda _events: self._look())
         self.loop.later(self._begin)
         self.loop.run()
+
+    def close(self) -> None:
+        """Remove the sockets. All else goes with the process."""
+        for path in self.chardevs.values():
+            if path and os.path.lexists(path):
+                os.unlink(path)
 
     def _begin(self) -> None:
         """What is there already is served; then whoever started us is told."""
