@@ -73,7 +73,7 @@ def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
 
 def disk_maker(host: Host, disk: Disk) -> Make:
     """What makes the device of a disk, and its entry in libxl's record."""
-    from xentool.devices.vbd.userdata import disk_entry
+    from xentool.devices.vbd.device import disk_entry
     from xentool.domain.devices import make_disk
 
     def make(_taken: list[int]) -> tuple[Device, dict[str, Json]]:

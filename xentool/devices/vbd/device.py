@@ -1,4 +1,4 @@
-"""A disk as a device: which backend serves it, and its nodes, as libxl writes them.
+"""A disk as a device: its backend, its nodes, and its entry in libxl's record, as libxl writes them.
 
 ``phy`` is Linux's own block backend, for block devices and, through a loop device, raw files;
 ``qdisk`` is QEMU, for image formats.
@@ -7,7 +7,8 @@ An empty drive has a file of no bytes in it, as in libxl since 4.18 (of which on
 here): a frontend whose backend never connected would keep its guest waiting at boot.
 
 Source: tools/libs/light/libxl_disk.c (libxl__device_disk_setdefault, device_disk_add),
-libxl_device.c (libxl__device_disk_set_backend, disk_try_backend).
+libxl_device.c (libxl__device_disk_set_backend, disk_try_backend), libxl_types.idl (device_disk);
+tools/xl/xl_parse.c (which sets colo_restore_enable, in configs alone).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from xentool.devices.vbd.spec import Disk
     from xentool.units import DomId
+
+    Json = str | int | dict[str, "Json"] | list["Json"]
 
 KIND = "vbd"
 DEFAULT_SCRIPT = "block"
@@ -104,6 +107,32 @@ def backend_type(disk: Disk) -> str:
     return kind
 
 
+def disk_entry(disk: Disk, *, of_config: bool = False) -> dict[str, Json]:
+    """The disk in libxl's record of its domain (``disks``): what was said, without defaults, in libxl's order.
+
+    `of_config` is for one that `create` makes.
+    """
+    fields: dict[str, Json | None] = {
+        "backend_domname": disk.backend or None,
+        "pdev_path": disk.target if disk.target or "target" in disk.given else None,
+        "vdev": disk.vdev,
+        "backend": disk.backendtype or None,
+        "format": disk.format,
+        "script": disk.script or None,
+        "removable": 1 if disk.cdrom else None,
+        "readwrite": 1 if disk.writable else None,
+        "is_cdrom": 1 if disk.cdrom else None,
+        "direct_io_safe": True if disk.direct_io_safe else None,
+        "discard_enable": _word(disk.discard),
+        "specification": disk.specification or None,
+        "colo_enable": "False" if "colo" in disk.given else None,
+        "colo_restore_enable": "False" if of_config else None,
+        "trusted": _word(disk.trusted),
+        "grant_usage": _word(disk.grant_usage),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def medium_of(nodes: Mapping[str, str]) -> str:
     """What a drive with these nodes has in it, as its ``params`` say; "" if it is empty, be it libxl's."""
     params = nodes.get("params", "")
@@ -124,3 +153,7 @@ def _target(disk: Disk, kind: str, run_directory: str, backend: DomId) -> str:
 
 def _refused(disk: Disk, reason: str, hint: str) -> ConfigError:
     return ConfigError("attach disk", disk.vdev, reason, hint=hint)
+
+
+def _word(flag: bool | None) -> str | None:
+    return None if flag is None else str(flag)

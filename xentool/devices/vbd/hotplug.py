@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 
 from xentool.devices.paths import script_path
-from xentool.devices.script import run_hotplug
 from xentool.devices.vbd.spec import EMPTY, PHY
 from xentool.errors import HostError, NotFoundError, XentoolError
 
@@ -86,6 +85,8 @@ class DiskHotplug:
 
     def connect(self, host: DeviceHost, address: Address) -> Mapping[str, str]:
         if self._disk.script:
+            from xentool.devices.script import run_hotplug
+
             run_hotplug(host, address, self._title, script_path(self._disk.script), ["add"])
         return {}
 
@@ -170,6 +171,8 @@ def disconnect(host: DeviceHost, address: Address, nodes: Mapping[str, str]) -> 
     if address.backend_kind != "vbd":
         return
     if script != BLOCK_SCRIPT:
+        from xentool.devices.script import run_hotplug
+
         title = f"disk {nodes.get('dev', address.devid)}"
         run_hotplug(host, address, title, script, ["remove"])
         return

@@ -67,7 +67,7 @@ def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()
         raise AssertionError(f"no record is made of a {config.type} domain yet")
     record: dict[str, Json] = {"c_info": _create_info(config, uuid), "b_info": _build_info(config, cpu_nodes)}
     if config.disks:
-        from xentool.devices.vbd.userdata import disk_entry
+        from xentool.devices.vbd.device import disk_entry
 
         record["disks"] = [disk_entry(disk, of_config=True) for disk in config.disks]
     if config.vifs:
