@@ -102,6 +102,7 @@ class FakeToolstack:
         self.views = list(some_domains() if domains is None else domains)
         self.calls: list[tuple[object, ...]] = []
         self.undone: list[str] = []
+        self.log = "/nowhere"
         self.failing: dict[str, XentoolError] = {}
         self.facts = {
             "host": "dom0",
@@ -161,9 +162,13 @@ class FakeToolstack:
     def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
         self._do("wait", domid, timeout_seconds)
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
-        self._do("console_path", domid)
+    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
+        self._do("console_path", domid, *([number] if number else []))
         return "/nowhere"
+
+    def console_log(self, domain: str) -> str:
+        self._do("console_log", domain)
+        return self.log
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         if domid == 17:

@@ -124,7 +124,8 @@ gone or has shut down; what its config says under on_poweroff is then done.""",
         _COMMANDS + "console:console",
         text="""\
 ^] leaves the console; the domain goes on. When the domain ends, so does the command.
-Input that is no terminal is sent to the domain as it comes; at its end the output is still printed.""",
+Input that is no terminal is sent to the domain as it comes; at its end the output is still printed.
+With --log the domain may be gone; its name is enough.""",
         arguments=(_DOMAIN,),
         options=(
             Option(
@@ -135,6 +136,15 @@ Input that is no terminal is sent to the domain as it comes; at its end the outp
                 metavar="TYPE",
                 choices=("pv", "serial"),
             ),
+            Option(
+                "number",
+                ("-n", "--num"),
+                "a further console by its number: channel N is console N + 1",
+                "integer",
+                metavar="NUMBER",
+            ),
+            Option("log", ("--log",), "print the console daemon's log of the console, and attach to nothing"),
+            Option("follow", ("--follow",), "with --log: print what is added to it too, until ^C"),
         ),
         stoppable=True,
     ),

@@ -144,11 +144,43 @@ def _raw(descriptor: int) -> Iterator[None]:
         return
     try:
         tty.setraw(descriptor, termios.TCSANOW)
-        yield
+        with _suspendable(descriptor, before):
+            yield
     finally:
         # A terminal that has hung up has no state to restore.
         with suppress(termios.error):
             termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _suspendable(descriptor: int, before: list[object]) -> Iterator[None]:
+    """Whoever stops this process (``kill -TSTP``; ^Z is the guest's) gets the terminal as it was before.
+    When it goes on, by SIGCONT, the terminal is raw again."""
+    import signal
+
+    def suspend(_number: int, _frame: object) -> None:
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)  # type: ignore[arg-type]
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        # Here it goes on.
+        signal.signal(signal.SIGTSTP, suspend)
+        resume(_number, _frame)
+
+    def resume(_number: int, _frame: object) -> None:
+        with suppress(termios.error):
+            tty.setraw(descriptor, termios.TCSANOW)
+
+    handlers = {signal.SIGTSTP: suspend, signal.SIGCONT: resume}
+    try:
+        saved = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    except ValueError:  # not the main thread: whose it is, is nobody's to say here
+        saved = {}
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)
 
 
 def _relay(console: int, input_fd: int, output_fd: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from xentool.devices.paths import domain_path
-from xentool.errors import TimedOutError
+from xentool.errors import NotFoundError, TimedOutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,26 @@ def read_tty(host: Host, domid: DomId) -> str:
     """The terminal's path; empty as long as there is none."""
     value = host.store.try_read(tty_path(domid))
     return value.decode("utf-8", "replace") if value else ""
+
+
+def read_channel_tty(host: Host, domid: DomId, number: int) -> str:
+    """The terminal of a further console, a channel's.
+
+    Its node is in the guest's reach: what is no terminal's path is not opened.
+
+    Raises:
+        NotFoundError: there is no such console, or it has no terminal.
+    """
+    value = host.store.try_read(f"{domain_path(domid)}/device/console/{number}/tty") or b""
+    text = value.decode("ascii", "replace")
+    if not (text.startswith("/dev/pts/") and text[9:].isdigit() and len(text) < 20):
+        raise NotFoundError(
+            f"attach to console {number} of domain",
+            domid,
+            "it has none of that number with a terminal",
+            hint=f"`xentool channel-list {domid}` shows its channels: console N is channel N - 1",
+        )
+    return text
 
 
 def wait_for_tty(host: Host, domid: DomId, timeout_seconds: float = TTY_SECONDS) -> str:

@@ -10,10 +10,18 @@ from __future__ import annotations
 class Paths:
     """The folders and files of one host; a mock host has its own set under its folder."""
 
-    __slots__ = ("domid_history", "kernel_cache", "lock", "run", "userdata", "xl_conf")
+    __slots__ = ("console_logs", "domid_history", "kernel_cache", "lock", "run", "userdata", "xl_conf")
 
     def __init__(
-        self, *, run: str, userdata: str, domid_history: str, lock: str, kernel_cache: str, xl_conf: str
+        self,
+        *,
+        run: str,
+        userdata: str,
+        domid_history: str,
+        lock: str,
+        kernel_cache: str,
+        xl_conf: str,
+        console_logs: str,
     ) -> None:
         self.run = run
         """xentool's own run folder: the journal of creates."""
@@ -27,6 +35,8 @@ class Paths:
         """Decompressed kernels."""
         self.xl_conf = xl_conf
         """xl's own settings: what the devices of this host are by default."""
+        self.console_logs = console_logs
+        """The console daemon's logs, if it keeps them."""
 
     @classmethod
     def of_host(cls) -> Paths:
@@ -38,6 +48,7 @@ class Paths:
             lock="/var/lock/xl",
             kernel_cache="/var/cache/xentool/kernels",
             xl_conf="/etc/xen/xl.conf",
+            console_logs="/var/log/xen/console",
         )
 
     @classmethod
@@ -50,4 +61,5 @@ class Paths:
             lock=f"{directory}/lock",
             kernel_cache=f"{directory}/kernels",
             xl_conf=f"{directory}/xl.conf",
+            console_logs=f"{directory}/console",
         )

@@ -92,11 +92,24 @@ class NativeToolstack:
             return lambda _reason: None
         return lambda reason: config.get(ACTIONS.get(reason, ""), "destroy")
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
-        from xentool.domain.console import read_tty, wait_for_tty
+    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
+        from xentool.domain.console import read_channel_tty, read_tty, wait_for_tty
 
         self._host.hypercalls.domain_info(domid)
+        if number:
+            return read_channel_tty(self._host, domid, number)
         return read_tty(self._host, domid) or wait_for_tty(self._host, domid, timeout_seconds)
+
+    def console_log(self, domain: str) -> str:
+        from xentool.devices.consolelog import log_path
+
+        try:
+            domid, _ = names.resolve_introduced(self._host, domain)
+        except NotFoundError:
+            name = domain  # what it printed is there still
+        else:
+            name = names.names_of(self._host.store, [domid]).get(domid, domain)
+        return log_path(self._host.paths.console_logs, name)
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         from xentool.toolstack.record import current_config

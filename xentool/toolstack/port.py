@@ -119,8 +119,15 @@ class Toolstack(Devices, Protocol):
             TimedOutError: it still runs after `timeout_seconds`.
         """
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10) -> str:
-        """The path of the terminal (a pty) that carries the domain's PV console."""
+    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
+        """The path of the terminal (a pty) that carries the domain's PV console, or channel `number` - 1."""
+
+    def console_log(self, domain: str) -> str:
+        """The path of the console daemon's log of a domain, which may be gone by now.
+
+        Raises:
+            NotFoundError: there is none; says how logging is turned on.
+        """
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         """The domain's config as libxl's JSON has it (``list -l``)."""

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from xentool.errors import HostError
+import sys
+
+from xentool.errors import HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xentool.cli.context import Context
 
 
-def console(context: Context, *, domain: str, type: str | None) -> int:  # noqa: A002
+def console(
+    context: Context,
+    *,
+    domain: str,
+    type: str | None,  # noqa: A002
+    number: int | None,
+    log: bool,
+    follow: bool,
+) -> int:
+    if log:
+        return _show_log(context, domain, follow=follow)
+    if follow:
+        raise UsageError(
+            "console", "", "--follow is for --log", hint=f"xentool console --log --follow {domain}"
+        )
     from xentool.devices.console import ENDED, attach
 
     del type  # like xl: without a serial console it is the PV console, and PV domains have none
@@ -22,9 +38,24 @@ def console(context: Context, *, domain: str, type: str | None) -> int:  # noqa:
             "Domain-0 has none of its own",
             hint="it is this machine's: `dmesg` and journalctl show what it prints",
         )
-    ended = attach(toolstack.console_path(domid), domid, lock_directory=context.backend.lock_directory)
+    path = toolstack.console_path(domid, number=number or 0)
+    ended = attach(path, domid, lock_directory=context.backend.lock_directory)
     if context.styled:
         context.write("\n")
         if ended == ENDED:
             context.note(f"the console of domain {domid} is gone")
+    return 0
+
+
+def _show_log(context: Context, domain: str, *, follow: bool) -> int:
+    """To a terminal without what it would obey; to anything else as the guest printed it."""
+    from xentool.cli.answer import flush_answer
+    from xentool.devices.consolelog import show_log
+
+    def write(data: bytes) -> None:
+        context.write_bytes(data)
+        if follow:
+            flush_answer()
+
+    show_log(context.toolstack.console_log(domain), write, follow=follow, safe=sys.stdout.isatty())
     return 0
