@@ -108,7 +108,7 @@ def backend_type(disk: Disk) -> str:
 
 
 def disk_entry(disk: Disk, *, of_config: bool = False) -> dict[str, Json]:
-    """The disk in libxl's record of its domain (``disks``): what was said, without defaults, in libxl's order.
+    """The disk in libxl's record of its domain (``disks``): what was said, in libxl's order.
 
     `of_config` is for one that `create` makes.
     """
