@@ -233,3 +233,23 @@ def test_the_second_of_several_that_is_refused_lets_go_of_the_first(world: DiskW
     plug.release(devices)
     assert world.blocks.locked == 0
     assert len(world.blocks.table) == 1
+
+
+def test_the_lock_is_held_until_the_nodes_are_there(
+    world: DiskWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[int, bool]] = []
+    store_client = type(world.store)
+    run_transaction = store_client.run_transaction
+
+    def watched(client: object, body: object) -> object:
+        result: object = run_transaction(client, body)  # type: ignore[arg-type]
+        held.append((world.blocks.locked, back(world, "physical-device") is not None))
+        return result
+
+    monkeypatch.setattr(store_client, "run_transaction", watched)
+    device = disk_device(parse_disk(f"{tmp_path}/a.img,,xvda"), world.run_directory)
+    plug.place(world, WEB, [device])  # type: ignore[arg-type]
+    assert held == [(1, True)]
+    assert world.blocks.locked == 0
+    plug.release([device])
