@@ -15,7 +15,7 @@ from xentool.mockhost.xenbus import Bus, Driver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from xentool.hypervisor.mock.session import Session
     from xentool.mockhost.blocks import BlockTable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xentool.mockhost.loop import Loop
     from xentool.mockhost.network import Network
     from xentool.mockhost.store import HostStore
+    from xentool.store.client import StoreClient
 
 MAX_QUEUES = 2
 """As many as Domain-0 has vcpus."""
@@ -44,14 +45,15 @@ class Ring:
             number, _frames = session.map_grants(domid, array("I", references), writable=True)
             self._mapped = number
             for port in ports:
-                bound = session.xen.events.bind_interdomain(0, domid, port, bound=self._bound)
+                bound = session.xen.events.bind_interdomain(session.caller, domid, port, bound=self._bound)
                 self._ports.append(bound)
         except (OSError, Refused, OverflowError) as error:
             self.close()
             raise OSError(getattr(error, "errno", None) or errno.EINVAL, "cannot be mapped") from None
 
     def _bound(self, port: int) -> None:
-        self._session.xen.domain_0_handles[port] = self
+        if not self._session.caller:
+            self._session.xen.domain_0_handles[port] = self
 
     def fired(self, _port: int) -> None:
         """There is nothing behind the rings: no frame moves, no sector is read."""
@@ -59,20 +61,48 @@ class Ring:
     def close(self) -> None:
         xen = self._session.xen
         for port in self._ports:
-            if xen.domain_0_handles.get(port) is self:
+            if not self._session.caller:
+                if xen.domain_0_handles.get(port) is not self:
+                    continue
                 del xen.domain_0_handles[port]
-                with suppress(Refused):
-                    xen.events.close(0, port)
+            with suppress(Refused):
+                xen.events.close(self._session.caller, port)
         self._ports.clear()
         if self._mapped:
             self._session.unmap(self._mapped)
             self._mapped = 0
 
 
+class Room:
+    """What the drivers of a backend domain work with. `session` maps as that domain."""
+
+    def __init__(self, session: Session, network: Network, blocks: BlockTable) -> None:
+        self.session = session
+        self.network = network
+        self.blocks = blocks
+
+    def make_bus(self, store: StoreClient, title: str, log: Callable[[str], None]) -> Bus:
+        """The bus that the backends of this domain are found on."""
+        from xentool.mockhost.blkback import Blkback
+        from xentool.mockhost.netback import Netback
+
+        return Bus(
+            store,
+            "backend",
+            _LEVELS,
+            {
+                "vif": lambda bus, node: Netback(bus, node, self),
+                "vbd": lambda bus, node: Blkback(bus, node, self),
+            },
+            title=title,
+            log=log,
+        )
+
+
 class Backend(Driver):
     """What the backend drivers have in common."""
 
-    def __init__(self, bus: Bus, node: str, room: BackendRoom) -> None:
+    def __init__(self, bus: Bus, node: str, room: Room) -> None:
         super().__init__(bus, node)
         self.room = room
         self.rings: list[Ring] = []
@@ -106,35 +136,20 @@ class Backend(Driver):
                 batch.write(f"{self.node}/{name.replace('_', '-')}", str(number))
 
 
-class BackendRoom:
+class BackendRoom(Room):
     """All backends of Domain-0, on a store connection of their own."""
 
     def __init__(
         self, loop: Loop, session: Session, store: HostStore, network: Network, blocks: BlockTable, log: Log
     ) -> None:
-        from xentool.mockhost.blkback import Blkback
-        from xentool.mockhost.netback import Netback
-
-        self.session = session
-        self.network = network
-        self.blocks = blocks
+        super().__init__(session, network, blocks)
         self._loop = loop
         self._store = store
         self._log = log
         self._woken = False
         self._client, connection = store.client()
         connection.on_output = lambda _connection: self._wake()
-        self._bus = Bus(
-            self._client,
-            "backend",
-            _LEVELS,
-            {
-                "vif": lambda bus, node: Netback(bus, node, self),
-                "vbd": lambda bus, node: Blkback(bus, node, self),
-            },
-            title="Domain-0",
-            log=log.line,
-        )
+        self._bus = self.make_bus(self._client, "Domain-0", log.line)
 
     def _wake(self) -> None:
         if not self._woken:
@@ -151,7 +166,13 @@ class BackendRoom:
         self._store.flush()
 
     def close(self) -> None:
-        for device in self._bus.devices.values():
-            if isinstance(device, Backend):
-                device.unmap_rings()
-        self._bus.close()
+        """The machine goes: let go of what is mapped."""
+        close_bus(self._bus)
+
+
+def close_bus(bus: Bus) -> None:
+    """Let go of all rings without telling anybody."""
+    for device in bus.devices.values():
+        if isinstance(device, Backend):
+            device.unmap_rings()
+    bus.close()

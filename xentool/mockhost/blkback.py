@@ -13,7 +13,7 @@ from xentool.mockhost.backends import MAX_QUEUES, Backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from xentool.mockhost.backends import BackendRoom
+    from xentool.mockhost.backends import Room
     from xentool.mockhost.blocks import BlockDevice
     from xentool.mockhost.xenbus import Bus
 
@@ -28,7 +28,7 @@ VDISK_CDROM, VDISK_READONLY = 1, 4
 class Blkback(Backend):
     """One vbd's backend; `device` is open from when hotplug named it."""
 
-    def __init__(self, bus: Bus, node: str, room: BackendRoom) -> None:
+    def __init__(self, bus: Bus, node: str, room: Room) -> None:
         super().__init__(bus, node, room)
         self._device: BlockDevice | None = None
         self._is_cdrom = False

@@ -54,6 +54,9 @@ class MockDom0:
 
         return MockDaemons(self._connection.directory)
 
+    def hooks(self, folder: str) -> Sequence[str]:  # noqa: ARG002 - the machine's are for its own guests
+        return ()
+
     def close(self) -> None:
         """End the connection: loop devices that were not kept are gone. May be called twice."""
         self._connection.close()

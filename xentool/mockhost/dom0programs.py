@@ -25,9 +25,6 @@ class MockPrograms:
     def find(self, name: str) -> str | None:  # noqa: ARG002 - the machine's tools would change the machine
         return None
 
-    def hooks(self, folder: str) -> Sequence[str]:  # noqa: ARG002 - likewise
-        return ()
-
 
 def _linux_programs() -> Programs:
     from xentool.dom0.linux import LinuxDom0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xentool.hypervisor.mock.domains import Domain
     from xentool.hypervisor.mock.xen import MockXen
     from xentool.mockhost.bounded import Log
+    from xentool.mockhost.driverdomain import DriverDomain
     from xentool.mockhost.loop import Loop
 
 _UNSENT_LIMIT = 1 << 16
@@ -87,6 +88,7 @@ class Guest:
         self.command_line = ""
         self.store: StoreClient | None = None
         self.frontends: Frontends | None = None
+        self._drivers: DriverDomain | None = None
         self._loop = loop
         self._log = log
         self.alive = True
@@ -180,6 +182,11 @@ class Guest:
             return
         try:
             self.frontends = Frontends(self, self._memory)
+            # The toolstack makes this place for a driver domain's own toolstack.
+            if self.store.exists("libxl"):
+                from xentool.mockhost.driverdomain import DriverDomain
+
+                self._drivers = DriverDomain(self, self.store)
         except (StoreError, TimedOutError, OSError) as error:
             self.log(f"domain {self.domain.domid} has no devices: {error}")
 
@@ -202,8 +209,10 @@ class Guest:
                     return
                 if event.token == "shutdown":  # noqa: S105 - a watch's token
                     self._obey()
-                elif self.frontends is not None:
+                elif event.token.startswith("device/") and self.frontends is not None:
                     self.frontends.handle(event.path, event.token)
+                elif self._drivers is not None:
+                    self._drivers.handle(event.path, event.token)
         except (StoreError, TimedOutError, OSError) as error:
             self._log.line(f"domain {self.domain.domid} lost its store: {error}")
             self.store = None
@@ -265,6 +274,9 @@ class Guest:
     def stop(self) -> None:
         """The domain is being destroyed."""
         self.alive = False
+        if self._drivers is not None:
+            self._drivers.close()
+            self._drivers = None
 
     def _event(self, port: int) -> None:
         first = not self._waiting

@@ -13,7 +13,7 @@ from xentool.mockhost.backends import MAX_QUEUES, Backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from xentool.mockhost.backends import BackendRoom
+    from xentool.mockhost.backends import Room
     from xentool.mockhost.network import Interface
     from xentool.mockhost.xenbus import Bus
     from xentool.store.watching import Watch
@@ -31,7 +31,7 @@ _NEXT = {
 class Netback(Backend):
     """One vif's backend. The interface is there from the probe to the removal, whatever it is called."""
 
-    def __init__(self, bus: Bus, node: str, room: BackendRoom) -> None:
+    def __init__(self, bus: Bus, node: str, room: Room) -> None:
         super().__init__(bus, node, room)
         self._reached = INITIALISING  # may be ahead of `state` while hotplug is waited for
         self._interface: Interface | None = None
@@ -61,7 +61,8 @@ class Netback(Backend):
             return False
         try:
             self._interface = self.room.network.add(
-                f"vif{self.other_domid}.{handle}", owner=f"/local/domain/0/{self.node}"
+                f"vif{self.other_domid}.{handle}",
+                owner=f"/local/domain/{self.room.session.caller}/{self.node}",
             )
         except XentoolError:
             self.fatal(errno.EEXIST, "creating interface")

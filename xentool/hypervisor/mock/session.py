@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         def fired(self, port: int, /) -> None: ...
 
 
-CALLER = 0  # sessions are Domain-0's
+CALLER = 0  # sessions are Domain-0's, but for the mappings of a simulated driver domain
 
 
 class _Mapped:
@@ -112,10 +112,14 @@ class EventHandle:
 
 
 class Session:
-    """One caller of the mock. Everything that fails raises ``OSError`` with Xen's errno."""
+    """One caller of the mock. Everything that fails raises ``OSError`` with Xen's errno.
 
-    def __init__(self, xen: MockXen, arena: Arena) -> None:
+    `caller` is the domain that maps grants.
+    """
+
+    def __init__(self, xen: MockXen, arena: Arena, caller: int = CALLER) -> None:
         self.xen = xen
+        self.caller = caller
         self.arena = arena
         self._mapped: dict[int, _Mapped] = {}
         self._handles: dict[int, EventHandle] = {}
@@ -161,7 +165,7 @@ class Session:
             frames: list[int] = []
             try:
                 for reference in references:
-                    frames.append(table.map(reference, CALLER, writable))
+                    frames.append(table.map(reference, self.caller, writable))
                     done.append(reference)
                 runs = list(runs_of(frames))
                 if writable and not self.xen.memory.get_writable(runs):
