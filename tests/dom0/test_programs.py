@@ -6,9 +6,11 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from xentool.dom0.linux import LinuxDom0
 from xentool.dom0.linux.programs import OUTPUT_BYTES, LinuxPrograms
 from xentool.errors import HostError, NotFoundError, TimedOutError
 
@@ -101,15 +103,23 @@ def test_one_that_hangs_is_ended_with_what_it_started(
 def test_an_interrupted_wait_leaves_nothing(
     programs: LinuxPrograms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    started: list[int] = []
+    spawn = os.posix_spawn
+
+    def spawned(*words: Any, **options: Any) -> int:
+        started.append(spawn(*words, **options))
+        return started[0]
+
     def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    path = script(tmp_path, f"#!/bin/sh\necho $$ > {tmp_path}/pid; sleep 60\n")
+    path = script(tmp_path, "#!/bin/sh\nsleep 60\n")
+    monkeypatch.setattr(os, "posix_spawn", spawned)
     monkeypatch.setattr("xentool.dom0.linux.programs._Running._follow", interrupted)
     with pytest.raises(KeyboardInterrupt):
         programs.run_script([path], {}, SECONDS)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(started[0], os.WNOHANG)
 
 
 def test_no_descriptors_are_lost(programs: LinuxPrograms, tmp_path: Path) -> None:
@@ -159,9 +169,9 @@ def test_what_is_there(programs: LinuxPrograms, tmp_path: Path, monkeypatch: pyt
     assert programs.find("sh") == "/usr/bin/sh"  # though $PATH lacks it
 
 
-def test_hooks(programs: LinuxPrograms, tmp_path: Path) -> None:
-    assert programs.hooks(str(tmp_path / "none")) == []
+def test_hooks(tmp_path: Path) -> None:
+    assert LinuxDom0().hooks(str(tmp_path / "none")) == []
     for name, mode in (("b.hook", 0o755), ("a.hook", 0o755), ("c.hook", 0o644), ("d.sh", 0o755)):
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(mode)
-    assert programs.hooks(str(tmp_path)) == ["a.hook", "b.hook"]
+    assert LinuxDom0().hooks(str(tmp_path)) == ["a.hook", "b.hook"]

@@ -183,9 +183,6 @@ class Programs(Protocol):
     def find(self, name: str) -> str | None:
         """The path of Domain-0's own tool of that name, if it has it."""
 
-    def hooks(self, folder: str) -> Sequence[str]:
-        """The scripts NAME.hook in the folder that may be run; none if there is no such folder."""
-
 
 class Daemon(Protocol):
     """A program that runs, whoever started it."""
@@ -240,3 +237,6 @@ class Dom0(Protocol):
     def programs(self) -> Programs: ...
     @property
     def daemons(self) -> Daemons: ...
+
+    def hooks(self, folder: str) -> Sequence[str]:
+        """The scripts NAME.hook in the folder that may be run; none if there is no such folder."""

@@ -127,7 +127,6 @@ class FakePrograms:
         self._done = done
         self.answers: dict[str, tuple[int, str] | Callable[[], tuple[int, str]]] = {}
         self.environments: list[Mapping[str, str]] = []
-        self.hooked: list[str] = []
 
     def run_script(
         self, words: Sequence[str], environment: Mapping[str, str], timeout_seconds: float
@@ -145,9 +144,6 @@ class FakePrograms:
     def find(self, name: str) -> str | None:
         return name if name in self.answers else None
 
-    def hooks(self, folder: str) -> Sequence[str]:
-        return self.hooked
-
 
 class FakeDom0:
     """Implements `xentool.dom0.port.Dom0`, as far as vifs need it."""
@@ -157,6 +153,10 @@ class FakeDom0:
         self.links = FakeLinks(self.done)
         self.firewall = FakeFirewall(self.done)
         self.programs = FakePrograms(self.done)
+        self.hooked: list[str] = []
+
+    def hooks(self, folder: str) -> Sequence[str]:
+        return self.hooked
 
     @property
     def blocks(self) -> Blocks:

@@ -129,7 +129,7 @@ def test_xens_own_by_its_path(host: FakeHost) -> None:
 
 def test_xens_own_where_there_are_hooks(host: FakeHost) -> None:
     path = f"{SCRIPTS}/vif-bridge"
-    host.dom0.programs.hooked = ["tune.hook"]
+    host.dom0.hooked = ["tune.hook"]
     host.dom0.programs.answers[path] = (0, "")
     host.store.write(f"{BACK}/hotplug-status", "connected")
     host.vif_came()

@@ -128,7 +128,7 @@ def named(links: Links, vif: Vif, link: Link) -> str:
 def _way(host: DeviceHost, script: str | None) -> Way:
     """How the script called so ties: as one of Xen's own, or by being run."""
     name = script or "vif-bridge"
-    if name in IN_PROCESS and not host.dom0.programs.hooks(HOOKS):
+    if name in IN_PROCESS and not host.dom0.hooks(HOOKS):
         if name == "vif-bridge":
             return Bridged()
         if name == "vif-route":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xentool.dom0.linux.blocks import LinuxBlocks
     from xentool.dom0.linux.daemons import LinuxDaemons
     from xentool.dom0.linux.firewall import NftFirewall
@@ -51,3 +53,14 @@ class LinuxDom0:
         from xentool.dom0.linux.daemons import LinuxDaemons
 
         return LinuxDaemons()
+
+    def hooks(self, folder: str) -> Sequence[str]:
+        # Here, because every vif asks, and few need what else there is of programs.
+        import os
+
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return []
+        paths = {name: f"{folder}/{name}" for name in names if name.endswith(".hook")}
+        return sorted(name for name, path in paths.items() if os.access(path, os.X_OK))

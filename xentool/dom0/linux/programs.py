@@ -51,13 +51,6 @@ class LinuxPrograms:
         paths = (f"{folder}/{name}" for folder in (*os.get_exec_path(), *SYSTEM_FOLDERS) if folder)
         return next((path for path in paths if self.exists(path)), None)
 
-    def hooks(self, folder: str) -> Sequence[str]:
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            return []
-        return sorted(name for name in names if name.endswith(".hook") and self.exists(f"{folder}/{name}"))
-
 
 def _started(words: Sequence[str], environment: Mapping[str, str]) -> tuple[_Running, int]:
     """The program, running, and where its output can be read."""
