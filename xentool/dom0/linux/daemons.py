@@ -32,8 +32,9 @@ _READS, _READ_BYTES = 4096, 1024
 _OLD_LOGS = 10
 _TAIL_BYTES = 64 << 10
 _KILLED_SECONDS = 10.0
-_started: list[int] = []
-"""Our own children, for us to reap if we live so long."""
+_started: dict[int, list[str]] = {}
+"""Our own children and their arguments: a pid is theirs until we reap them, and the kernel does not know
+the arguments of what has only just been started."""
 
 
 class Daemon:
@@ -117,16 +118,16 @@ class LinuxDaemons:
 
     def find(self, marks: Sequence[str], pid: int | None = None) -> Daemon | None:
         _reap()
-        wanted = b"\0" + b"".join(mark.encode("utf-8", "surrogateescape") + b"\0" for mark in marks)
+        wanted = _joined(marks)
         for number in [str(pid)] if pid is not None else os.listdir("/proc"):
-            if not number.isdigit() or not _has_arguments(number, wanted, known=pid in _started):
+            if not number.isdigit() or not _has_arguments(number, wanted):
                 continue
             try:
                 pidfd = os.pidfd_open(int(number))
             except ProcessLookupError:
                 continue
             # Still, so that the pidfd is that of what we have looked at.
-            if _has_arguments(number, wanted, known=pid in _started):
+            if _has_arguments(number, wanted):
                 return Daemon(int(number), pidfd)
             os.close(pidfd)
         return None
@@ -160,7 +161,7 @@ def _spawn(
         )
     except OSError as exc:
         raise HostError("run", words[0], exc.strerror or str(exc), hint="is it there, and whole?") from exc
-    _started.append(pid)
+    _started[pid] = list(words)
     return pid
 
 
@@ -183,21 +184,25 @@ def _new_log(path: str) -> int:
     return log
 
 
-def _has_arguments(pid: str, wanted: bytes, *, known: bool) -> bool:
-    """Whether the process has them. Our own child (`known`) has some only when its exec is over: until
-    then it is what we have made it."""
+def _joined(words: Sequence[str]) -> bytes:
+    return b"\0" + b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in words)
+
+
+def _has_arguments(pid: str, wanted: bytes) -> bool:
+    ours = _started.get(int(pid))
+    if ours is not None:
+        return wanted in _joined(ours)
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            arguments = file.read()
+            return wanted in b"\0" + file.read()
     except OSError:
         return False
-    return wanted in b"\0" + arguments if arguments else known
 
 
 def _reap() -> None:
     for pid in list(_started):
         try:
             if os.waitpid(pid, os.WNOHANG)[0]:
-                _started.remove(pid)
-        except ChildProcessError:
-            _started.remove(pid)
+                del _started[pid]
+        except ChildProcessError:  # somebody else's by now, or we are a fork of who started it
+            del _started[pid]
