@@ -113,6 +113,11 @@ def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | 
             ramdisk = files.enter_context(open_ramdisk(config.ramdisk))
         uuid = config.uuid or new_uuid()
         devices: Sequence[Device] = ()
+        if config.vifs:
+            from xentool.devices.vif.device import with_defaults
+
+            vifs = tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs)
+            config = config.replace(vifs=vifs)
         if config.disks or config.channels or config.vifs:
             from xentool.domain.devices import devices_of
 

@@ -45,8 +45,10 @@ def plan_vif(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
 
 def vif_maker(host: Host, vif: Vif, uuid: str) -> Make:
     """What makes the device of a vif, and its entry in libxl's record, once a number can be chosen."""
-    from xentool.devices.vif.device import lowest_free, nic_entry
+    from xentool.devices.vif.device import lowest_free, nic_entry, with_defaults
     from xentool.domain.devices import make_vif
+
+    vif = with_defaults(vif, host.paths.xl_conf)
 
     def make(taken: list[int]) -> tuple[Device, dict[str, Json]]:
         numbered = vif if vif.devid is not None else vif.replace(devid=lowest_free(taken))

@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xentool.devices.vif.defaults import with_defaults
-from xentool.devices.vif.device import lowest_free, mac_of, nic_entry, number_of, vif_device
+from xentool.devices.vif.device import (
+    lowest_free,
+    mac_of,
+    nic_entry,
+    number_of,
+    vif_device,
+    with_defaults,
+)
 from xentool.devices.vif.spec import Vif, parse_vif
+from xentool.errors import ConfigError
+from xentool.units import DomId
 
 UUID = "5f3a1c9e-7b2d-4e86-9a10-c4d2e8f01b37"
 MAC = "00:16:3e:00:21:01"
@@ -74,6 +82,12 @@ def test_the_usual_mtu_is_not_written() -> None:
 def test_a_script_of_xens_by_its_path_is_remembered(script: str, marked: bool) -> None:
     device = vif_device(Vif(devid=0, script=script), UUID)
     assert device.record == ({"run-script": "1"} if marked else {})
+
+
+def test_another_domains_backend() -> None:
+    assert vif_device(Vif(devid=0), UUID, backend=DomId(5)).backend == 5
+    with pytest.raises(ConfigError, match="locked, but its backend is domain 5"):
+        vif_device(Vif(devid=0, lock=True), UUID, backend=DomId(5))
 
 
 def test_without_a_number() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.devices.vif.fakedom0 import GUEST, OTHER, UUID, FakeHost
 from xentool.devices.device import Address
 from xentool.devices.vif.hotplug import VifHotplug, disconnect
+from xentool.devices.vif.openvswitch import parse_bridge
 from xentool.devices.vif.spec import parse_vif
 from xentool.errors import ConfigError, HostError, InUseError, NotFoundError, TimedOutError, XentoolError
 from xentool.units import DomId
@@ -199,6 +200,7 @@ class TestRouted:
             ("gatewaydev=eth7", HostError, "there is no interface eth7"),
             ("gatewaydev=br1", HostError, "br1, to which it would be routed, has no IPv4 address"),
             ("ip=dhcp", ConfigError, "ip: dhcp is no IP address"),
+            ("vlan=10", ConfigError, "vif-route has no bridge"),
         ],
     )
     def test_what_cannot_be(self, host: FakeHost, text: str, error: type[XentoolError], reason: str) -> None:
@@ -225,7 +227,7 @@ class TestSwitched:
         done = connect(host, "script=vif-openvswitch,bridge=ovs0.10:20:30,lock,mtu=1300", check_done)
         set_id = "-- set interface vif7.0 external-ids:"
         add = ["run ovs-vsctl --timeout=30 -- --if-exists del-port vif7.0"]
-        add += ["-- add-port ovs0 vif7.0 tag=10 trunks=20,30"]
+        add += ["-- add-port ovs0 vif7.0 tag=10 trunks=20,30 vlan_mode=native-untagged"]
         pairs = [r'xen-vm-name="a \"b\""', f'xen-vm-uuid="{UUID}"', f'attached-mac="{MAC}"']
         assert done == [
             "mac vif7.0 fe:ff:ff:ff:ff:ff",
@@ -234,6 +236,30 @@ class TestSwitched:
             " ".join([*add, *(f"{set_id}{pair}" for pair in pairs)]),
             "up vif7.0",
         ]
+
+    @pytest.mark.parametrize(
+        ("text", "options"),
+        [
+            ("bridge=ovs0", []),
+            ("bridge=ovs0.10", ["tag=10"]),
+            ("bridge=ovs0:20:30", ["trunks=20,30"]),
+            ("bridge=ovs0,vlan=10", ["tag=10"]),
+            ("bridge=ovs0,vlan=10p/20-21", ["tag=10", "trunks=20,21", "vlan_mode=native-untagged"]),
+        ],
+    )
+    def test_vlans(self, text: str, options: list[str]) -> None:
+        assert parse_bridge(parse_vif(text)) == ("ovs0", options)
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("bridge=ovs0.10,vlan=10", "both bridge and vlan"),
+            ("bridge=ovs0,vlan=10p/20u", "one VLAN untagged"),
+        ],
+    )
+    def test_vlans_that_cannot_be(self, host: FakeHost, text: str, reason: str) -> None:
+        with pytest.raises(ConfigError, match=reason):
+            check(host, f"script=vif-openvswitch,{text}")
 
     @pytest.mark.parametrize("bridge", ["ovs0.", "ovs0.x", "ovs0:4096", ".10", "ovs0.1.2", "ovs0::"])
     def test_bridges_that_are_none(self, host: FakeHost, bridge: str) -> None:

@@ -5,10 +5,6 @@ Source: xl.conf(5), vif.default.*; tools/xl/xl.c (parse_global_config), xl_nic.c
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from xentool.devices.vif.spec import Vif
-
 _KEYS = {
     "vif.default.script": "script",
     "vif.default.bridge": "bridge",
@@ -20,31 +16,19 @@ _KEYS = {
 }
 
 
-def with_defaults(vif: Vif, xl_conf: str) -> Vif:
-    """The vif, with what it leaves open as the file `xl_conf` says, if there is one.
-
-    xl does so before it looks at the config: what the file says stands in libxl's record too.
-    """
-    try:
-        with open(xl_conf, "rb") as file:
-            raw = file.read(1 << 16)
-    except OSError:
-        return vif
-    if b"vif" not in raw and b"defaultbridge" not in raw:
-        return vif
-    changes: dict[str, object] = {}
-    for line in raw.decode("utf-8", "replace").splitlines():
+def defaults_of(text: str) -> dict[str, str]:
+    """What the text of an xl.conf says of vifs, by the keys of a `Vif`."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
         key, equals, value = line.partition("=")
         name = _KEYS.get(key.strip())
-        if not equals or name is None or getattr(vif, name) is not None:
-            continue
         # A later key goes before an earlier one; of the two names, the newer one.
-        if name in changes and "." not in key:
+        if not equals or name is None or (name in found and "." not in key):
             continue
         value = _unquoted(value)
         if value:
-            changes[name] = value
-    return vif.replace(**changes) if changes else vif
+            found[name] = value
+    return found
 
 
 def _unquoted(value: str) -> str:

@@ -38,8 +38,20 @@ def vif_device(vif: Vif, uuid: str, *, backend: DomId = DOMAIN0, hotplug: Hotplu
     `vif.devid` must be known. `backend` is the domain that `vif.backend` names; `hotplug` is what
     ties it there, None if that is not Domain-0. What only xentool knows of it (``lock``: the
     addresses, ``run-script``) is in the record alone.
+
+    Raises:
+        ConfigError: it is locked, but another domain's to guard.
     """
     devid = number_of(vif)
+    if vif.lock and backend != DOMAIN0:
+        from xentool.errors import ConfigError
+
+        raise ConfigError(
+            "attach vif",
+            devid,
+            f"it is to be locked, but its backend is domain {backend}, whose firewall is its own",
+            hint="leave lock and ips out, or backend",
+        )
     mac = mac_of(vif, uuid)
     script = script_path(vif.script or DEFAULT_SCRIPT)
     back = {"script": script}
@@ -76,6 +88,26 @@ def vif_device(vif: Vif, uuid: str, *, backend: DomId = DOMAIN0, hotplug: Hotplu
         backend=backend,
         hotplug=hotplug,
     )
+
+
+def with_defaults(vif: Vif, xl_conf: str) -> Vif:
+    """The vif, with what it leaves open as the file `xl_conf` says, if there is one and it says something.
+
+    xl does so before it looks at a config (xl.conf(5), vif.default.*): what the file says stands in
+    libxl's record too.
+    """
+    try:
+        with open(xl_conf, "rb") as file:
+            raw = file.read(1 << 16)
+    except OSError:
+        return vif
+    # As it comes, it has nothing but comments.
+    if not any(line.lstrip().startswith((b"vif", b"defaultbridge")) for line in raw.splitlines()):
+        return vif
+    from xentool.devices.vif.defaults import defaults_of
+
+    found = defaults_of(raw.decode("utf-8", "replace"))
+    return vif.replace(**{key: value for key, value in found.items() if getattr(vif, key) is None})
 
 
 def nic_entry(vif: Vif, uuid: str) -> dict[str, Json]:

@@ -1,6 +1,7 @@
 """A vif as a port of an Open vSwitch bridge, by that switch's own tool.
 
-``bridge`` is BRIDGE[.VLAN][:TRUNK[:TRUNK]…]: the port's own VLAN, and those that it carries tagged.
+``bridge`` is BRIDGE[.VLAN][:TRUNK[:TRUNK]…]: the port's own VLAN, and those that it carries tagged;
+``vlan`` says the same in xl's other words.
 
 Source: tools/hotplug/Linux/vif-openvswitch; ovs-vsctl(8).
 """
@@ -83,6 +84,8 @@ def parse_bridge(vif: Vif) -> tuple[str, list[str]]:
         ConfigError: it is not in that form.
     """
     text = vif.bridge or DEFAULT_BRIDGE
+    if vif.vlan is not None:
+        text = f"{text}{_port_vlans(vif, text)}"
     head, *trunks = text.split(":")
     bridge, dot, tag = head.partition(".")
     numbers = [tag, *trunks] if dot else trunks
@@ -94,7 +97,31 @@ def parse_bridge(vif: Vif) -> tuple[str, list[str]]:
             hint="for example: bridge=ovsbr0.10:20:30",
         )
     options = [f"tag={int(tag)}"] if dot else []
-    return bridge, options + (["trunks=" + ",".join(str(int(trunk)) for trunk in trunks)] if trunks else [])
+    if trunks:
+        options.append("trunks=" + ",".join(str(int(trunk)) for trunk in trunks))
+    if dot and trunks:
+        # Without it the switch takes a port with a tag for one that carries nothing else.
+        options.append("vlan_mode=native-untagged")
+    return bridge, options
+
+
+def _port_vlans(vif: Vif, bridge: str) -> str:
+    """xl's `vlan` as this switch's VLAN and trunks."""
+    from xentool.dom0.vlan import parse_vlans
+
+    vlans = parse_vlans(vif.vlan or "")
+    if "." in bridge or ":" in bridge:
+        raise ConfigError(
+            "attach vif", vif.devid, "both bridge and vlan name VLANs", hint="leave one of them out"
+        )
+    if len(vlans.untagged) > 1:
+        raise ConfigError(
+            "attach vif",
+            vif.devid,
+            f"vlan={vif.vlan}: a port of Open vSwitch sends one VLAN untagged, its own",
+            hint="mark one with p, and none with u",
+        )
+    return f".{vlans.pvid}" + "".join(f":{vlan}" for vlan in vlans.tagged)
 
 
 def _identity(host: DeviceHost, address: Address) -> list[tuple[str, str]]:

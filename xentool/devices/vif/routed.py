@@ -24,6 +24,13 @@ class Routed:
     """As vif-route does it. With the interface, its routes go."""
 
     def check(self, host: DeviceHost, vif: Vif) -> None:
+        if vif.vlan is not None:
+            raise ConfigError(
+                "attach vif",
+                vif.devid,
+                "vlan is of bridges' ports, and vif-route has no bridge",
+                hint="leave vlan out",
+            )
         _own_address(host, vif)
         _addresses(vif)
 
