@@ -37,6 +37,18 @@ show xentool create tiny.cfg
 show xentool list
 show xentool info free_memory
 
+tell "Give it a network interface that sends from 10.0.0.5 alone, and a disk; its drivers connect."
+truncate -s 64M data.raw
+show xentool network-attach tiny bridge=xenbr0 lock ips=10.0.0.5
+show xentool block-attach tiny "$folder/data.raw,raw,xvda,w"
+show xentool network-list tiny
+show xentool block-list tiny
+show xentool mock links
+
+tell "An attach that cannot work says why, and leaves nothing."
+show xentool network-attach tiny bridge=nobody || printf '(exit code %s)\n' "$?"
+show xentool block-detach tiny xvda
+
 tell "Its console, until it has shut down."
 printf '%s$ xentool console tiny &%s\n' "$dim" "$plain"
 exec 3< <(xentool console tiny </dev/null)

@@ -61,6 +61,25 @@ def test_a_common_command_imports_nothing_heavy(argv: tuple[str, ...]) -> None:
     assert len(imported) < 15
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "xentool.toolstack.devices", "xentool.toolstack.devicelists", "xentool.cli.commands.devices",
+        "xentool.cli.commands.devicelists", "xentool.cli.devicetext", "xentool.store.client",
+        "xentool.devices.vif.hotplug", "xentool.devices.vif.spec", "xentool.devices.vbd.hotplug",
+        "xentool.devices.vbd.spec", "xentool.dom0.linux.links", "xentool.dom0.linux.programs",
+    ],
+)  # fmt: skip
+def test_what_plugs_a_device_imports_nothing_heavy_and_no_hypercall(module: str) -> None:
+    done = run(
+        f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
+    )
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.split())
+    assert not (HEAVY | {"ctypes", "xentool.hypervisor"}) & imported
+    assert len(imported) < 30
+
+
 def test_the_process_ends_with_the_commands_code_and_output() -> None:
     source = "sys.argv[1:] = ['list', 'x', '--', '-y']\nmain.run.__defaults__ = (lambda name: Backend(),)\n"
     done = run(source + "main.main()\nprint('not reached')")

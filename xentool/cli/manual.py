@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from xentool.cli.declare import Argument, Option
 
-PAGES = (("xentool", 1), ("xentool-store", 1), ("xentool.cfg", 5))
+PAGES = (
+    ("xentool", 1), ("xentool-store", 1), ("xentool.cfg", 5), ("xentool-network", 5), ("xentool-disk", 5)
+)  # fmt: skip
 
 
 def manual_page(name: str = "xentool") -> str:

@@ -125,6 +125,8 @@ def _front(device: DeviceView, kind: str) -> str:
 
 def _target(device: DeviceView) -> str:
     """What is behind a disk: its params, of which what comes before a colon is QEMU's ("aio:/img.raw")."""
-    params = device.record.get("params", "")
+    from xentool.devices.vbd.device import medium_of
+
+    params = medium_of(device.record)
     head, colon, tail = params.partition(":")
     return tail if colon and "/" not in head else params

@@ -134,8 +134,8 @@ _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         ("timer_mode", "string or integer", "pvh hvm", "known", "", "How missed timer ticks are delivered."),
     )),
     ("devices", (
-        ("disk", "list", "", "supported", "[]", "Disks: see xl-disk-configuration(5)."),
-        ("vif", "list", "", "supported", "[]", "Network interfaces: see xl-network-configuration(5)."),
+        ("disk", "list", "", "supported", "[]", "Disks: see xentool-disk(5)."),
+        ("vif", "list", "", "supported", "[]", "Network interfaces: see xentool-network(5)."),
         ("vif2", "list", "", "ignored", "[]", "Never had a meaning."),
         ("vtpm", "list", "", "known", "[]", "Virtual TPMs."),
         ("p9", "list", "", "known", "[]", "Shared folders (9pfs)."),
