@@ -157,6 +157,18 @@ def test_mounts_are_found() -> None:
     assert not any(major == 0 for major, _ in found)
 
 
+def test_a_partition_s_disk(tmp_path: Path) -> None:
+    (tmp_path / "sda" / "sda1").mkdir(parents=True)
+    (tmp_path / "sda" / "dev").write_text("8:0\n")
+    (tmp_path / "sda" / "sda1" / "dev").write_text("8:1\n")
+    (tmp_path / "sda" / "sda1" / "partition").write_text("1\n")
+    (tmp_path / "8:0").symlink_to("sda")
+    (tmp_path / "8:1").symlink_to("sda/sda1")
+    assert blocks._whole_disk((8, 1), str(tmp_path)) == (8, 0)
+    assert blocks._whole_disk((8, 0), str(tmp_path)) is None
+    assert blocks._whole_disk((253, 1), str(tmp_path)) is None
+
+
 def test_paths_in_mountinfo() -> None:
     assert blocks._unescaped(rb"/dev/a\040b\134c\011d") == "/dev/a b\\c\td"
 

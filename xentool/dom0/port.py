@@ -157,7 +157,10 @@ class Blocks(Protocol):
         """The identity of the file behind each loop device (major, minor)."""
 
     def mounted(self) -> Mapping[tuple[int, int], bool]:
-        """The devices (major, minor) that Domain-0 itself has mounted, and whether for writing."""
+        """The devices (major, minor) that Domain-0 itself has mounted, and whether for writing.
+
+        A disk of which a partition is mounted counts as mounted, and not for writing.
+        """
 
     def lock(self) -> ClaimLock:
         """Wait for the lock under which Xen's own block script and we check and claim disks."""

@@ -132,7 +132,8 @@ class DiskHotplug:
             other = mismatch(form, found.size_bytes, lambda count, at: blocks.read(path, count, at))
         except XentoolError as error:
             kind = NotFoundError if isinstance(error, NotFoundError) else HostError
-            raise kind("attach", self._title, f"{path}: {error.reason}", hint=error.hint) from error
+            hint = error.hint or "is the path right, and is its file system mounted?"
+            raise kind("attach", self._title, f"{path}: {error.reason}", hint=hint) from error
         if other:
             hint = f"write format={other}" if other in ("raw", "qcow", "qcow2", "qed", "vhd") else ""
             if form == "raw":

@@ -172,9 +172,7 @@ def _refuse_mounted(
                 f"attach {title} to domain",
                 address.domid,
                 f"{path} is mounted in Domain-0" + (", for writing" if writable else ""),
-                hint=f"unmount it first: `findmnt -n --source {device[0]}:{device[1]}` shows where"
-                if not writable
-                else "unmount it first; `findmnt` shows where it is",
+                hint="unmount it first; `findmnt` and `lsblk` show where it is",
             )
 
 

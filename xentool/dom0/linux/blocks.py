@@ -16,11 +16,13 @@ import os
 import stat
 import struct
 
-from xentool.errors import HostError, NotFoundError, XentoolError
+from xentool.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from xentool.errors import XentoolError
 
     Identity = tuple[str, int, int]
 
@@ -213,6 +215,10 @@ class LinuxBlocks:
                 for device in devices:
                     if device[0]:
                         found[device] = found.get(device, False) or writable
+        for device in list(found):
+            disk = _whole_disk(device, "/sys/dev/block")
+            if disk is not None:
+                found.setdefault(disk, False)
         return found
 
     def lock(self) -> ScriptLock:
@@ -345,6 +351,18 @@ def _set_flags(descriptor: int, info: tuple[int, ...], flags: int) -> None:
         raise HostError("keep a loop device", f"/dev/loop{info[5]}", exc.strerror or str(exc)) from exc
 
 
+def _cannot(action: str, path: str, exc: OSError | ValueError) -> XentoolError:
+    from xentool.dom0.linux.fileerrors import cannot
+
+    return cannot(action, path, exc)
+
+
+def _kind(mode: int) -> str:
+    from xentool.dom0.linux.fileerrors import kind_of
+
+    return kind_of(mode)
+
+
 def _of_file(found: os.stat_result) -> Identity:
     return ("file", found.st_dev, found.st_ino)
 
@@ -358,38 +376,18 @@ def _device(descriptor: int) -> tuple[int, int]:
     return os.major(number), os.minor(number)
 
 
+def _whole_disk(device: tuple[int, int], sysfs: str) -> tuple[int, int] | None:
+    """The disk that the device is a partition of, if it is one."""
+    folder = f"{sysfs}/{device[0]}:{device[1]}"
+    if not os.path.exists(f"{folder}/partition"):
+        return None
+    with open(f"{os.path.dirname(os.path.realpath(folder))}/dev", encoding="ascii") as file:
+        major, _, minor = file.read().strip().partition(":")
+    return int(major), int(minor)
+
+
 def _unescaped(path: bytes) -> str:
     """A path as mountinfo writes it: blanks and others as octal escapes."""
     for char in b" \t\n\\":
         path = path.replace(b"\\%03o" % char, bytes((char,)))
     return os.fsdecode(path)
-
-
-def _kind(mode: int) -> str:
-    for is_it, name in (
-        (stat.S_ISDIR, "a folder"),
-        (stat.S_ISCHR, "a character device"),
-        (stat.S_ISFIFO, "a pipe"),
-        (stat.S_ISSOCK, "a socket"),
-        (stat.S_ISBLK, "a block device"),
-    ):
-        if is_it(mode):
-            return name
-    return "something else"
-
-
-def _cannot(action: str, path: str, exc: OSError | ValueError) -> XentoolError:
-    if not isinstance(exc, OSError):  # a NUL in the path
-        return HostError(action, repr(path), "that is no path")
-    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
-        return NotFoundError(action, path, "there is no such file")
-    reasons = {
-        errno.EACCES: "permission denied",
-        errno.EPERM: "permission denied (is it immutable? `lsattr` shows)",
-        errno.EROFS: "it is on a file system that is mounted read-only",
-        errno.ENXIO: "there is no such device, or nothing in the drive",
-        errno.ENOMEDIUM: "there is nothing in the drive",
-        errno.ETXTBSY: "it is in use as a program or swap file",
-        errno.ESTALE: "its file system (NFS) has gone away",
-    }
-    return HostError(action, path, reasons.get(exc.errno or 0) or exc.strerror or str(exc))
