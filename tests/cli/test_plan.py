@@ -11,6 +11,8 @@ from xentool.cli.backends import Backend
 from xentool.cli.mockkernel import BASE, LOAD_PADDR, mock_kernel
 from xentool.cli.planview import plan_dict, plan_text
 from xentool.cli.tables import plan_tables
+from xentool.devices.vbd.spec import parse_disk
+from xentool.devices.vif.spec import parse_vif
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.paths import Paths
 
@@ -44,6 +46,30 @@ def test_the_text_says_where_everything_goes(plan: Plan) -> None:
     assert '\n/local/domain/DOMID/control/shutdown = ""   (nDOMID)\n' in text
     assert plan.uuid not in text
     assert "/local/domain/0/name" not in text
+
+
+def test_devices_are_shown_and_what_is_not_known_of_them_is_a_word(tmp_path: Path) -> None:
+    (tmp_path / "kernel").write_bytes(mock_kernel())
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None)  # type: ignore[arg-type,return-value]
+    config = DomainConfig(
+        name="web",
+        memory_kib=16_384,
+        kernel=str(tmp_path / "kernel"),
+        vifs=(parse_vif("devid=0,bridge=dmz,ips=10.0.0.5"), parse_vif("devid=1,mac=00:16:3e:00:00:01")),
+        disks=(parse_disk("/img/web.raw,raw,xvda,ro"), parse_disk("vdev=hdc,cdrom")),
+    )
+    text = plan_text(backend.toolstack.plan(config))
+    assert text == plan_text(backend.toolstack.plan(config))
+    for line in (
+        "vif 0          : a new MAC, dmz, locked 10.0.0.5, vif-bridge",
+        "vif 1          : 00:16:3e:00:00:01, xenbr0, vif-bridge",
+        "disk xvda      : /img/web.raw, phy, read-only",
+        '/local/domain/0/backend/vif/DOMID/0/mac = "MAC"',
+        '/libxl/DOMID/device/vif/1/mac = "00:16:3e:00:00:01"',
+    ):
+        assert f"\n{line}\n" in text
+    answer = plan_dict(backend.toolstack.plan(config))
+    assert [device["title"] for device in answer["devices"]] == ["disk xvda", "disk hdc", "vif 0", "vif 1"]  # type: ignore[attr-defined]
 
 
 def test_two_plans_of_one_config_are_the_same_text(plan: Plan, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """A plan as text for pipes, and as JSON: what ``create --dry-run`` shows.
 
 What only a real create finds out stands as a word or a zero: DOMID in paths,
-UUID if the config sets none, 0 for event channels and machine frames.
+UUID and MAC if the config sets none, 0 for event channels and machine frames.
 """
 
 from __future__ import annotations
 
-from xentool.units import PAGE_SIZE, format_size
+from xentool.units import DOMAIN0, PAGE_SIZE, format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xentool.devices.device import Device
     from xentool.domain.layout import Layout
     from xentool.domain.plan import Plan
 
@@ -43,7 +46,35 @@ def summary(plan: Plan) -> list[tuple[str, str]]:
     ]
     if kernel.hypercall_page is not None:
         facts.append(("hypercall_page", f"{kernel.hypercall_page:#x}"))
+    unknown = _made_up(plan)
+    for device in plan.devices:
+        where = "" if device.backend == DOMAIN0 else f", by domain {device.backend}"
+        facts.append((device.title, _device_text(device, unknown) + where))
     return facts
+
+
+def _device_text(device: Device, unknown: Mapping[str, str]) -> str:
+    """What a device is, by its backend's nodes."""
+    back = device.back
+    if device.kind == "vif":
+        mac = back["mac"]
+        words = ["a new MAC" if mac in unknown else mac, back.get("bridge", ""), back.get("ip", "")]
+        if "lock" in device.record:
+            words.append(f"locked {device.record['lock']}".rstrip())
+        return ", ".join(word for word in [*words, back["script"].rpartition("/")[2]] if word)
+    if device.kind == "vbd":
+        mode = "read-write" if back["mode"].startswith("w") else "read-only"
+        return ", ".join(word for word in (back["params"] or "empty", back["type"], mode) if word)
+    return back.get("name", "")
+
+
+def _made_up(plan: Plan) -> dict[str, str]:
+    """The MAC addresses that another create would not have: they come of a uuid that is still to be made."""
+    if plan.config.uuid is not None:
+        return {}
+    given = {vif.mac for vif in plan.config.vifs}
+    macs = [device.back["mac"] for device in plan.devices if device.kind == "vif"]
+    return {mac: "MAC" for mac in macs if mac not in given}
 
 
 def _extents(layout: Layout) -> str:
@@ -91,10 +122,14 @@ TABLE_HEADER = ("tables", "pfn", "frames", "map")
 
 def node_rows(plan: Plan) -> list[tuple[str, str, str]]:
     """Path, value and permissions of each store node. No permissions: its parent's."""
-    hide_uuid = plan.config.uuid is None
+    hidden = _made_up(plan)
+    if plan.config.uuid is None:
+        hidden[plan.uuid] = "UUID"
 
     def shown(text: str) -> str:
-        return text.replace(plan.uuid, "UUID") if hide_uuid else text
+        for value, word in hidden.items():
+            text = text.replace(value, word)
+        return text
 
     unknown: int = _Unknown(0)
     return [
@@ -148,6 +183,15 @@ def plan_dict(plan: Plan) -> dict[str, object]:
         "page_tables": [
             {"level": int(row[0][1:]), "pfn": int(row[1], 16), "pages": int(row[2])}
             for row in table_rows(plan)
+        ],
+        "devices": [
+            {
+                "kind": device.kind,
+                "devid": device.devid,
+                "title": device.title,
+                "backend_domid": device.backend,
+            }
+            for device in plan.devices
         ],
         "store": [
             {"path": path, "value": value, "permissions": permissions.split(",") if permissions else None}
