@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import pytest
 
 from tests.mockhost.devices import Plugged, vbd, vif
 from tests.support.mocked import MockedHost
+from xentool.abi.event_channel import EVTCHNSTAT_closed
 from xentool.devices.device import Device
 from xentool.domain.create import create_domain
-from xentool.units import MIB, DomId
+from xentool.units import MIB, DomId, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +63,7 @@ def served_by(backend: DomId, device: Device) -> Device:
 
 def test_a_driver_domain_serves(mocked: MockedHost, domains: tuple[DomId, DomId], image: str) -> None:
     driver, guest = domains
+    ports = _ports(mocked, driver)
     interface = Plugged(mocked, guest, served_by(driver, vif()))
     disk = Plugged(mocked, guest, served_by(driver, vbd(image)))
     interface.reach("4", "4")
@@ -69,9 +72,24 @@ def test_a_driver_domain_serves(mocked: MockedHost, domains: tuple[DomId, DomId]
     assert interface.back("hotplug-status") == "connected"
     assert mocked.dom0.links.find(f"vif{guest}.0") is None, "it is not Domain-0's"
     assert mocked.dom0.blocks.loops() == {}
+    assert _has_open(mocked, image)
     for device in (interface, disk):
         device.unplug()
         device.wait("devd to remove it", lambda device=device: device.states()[1] == "")  # type: ignore[misc]
+    assert not _has_open(mocked, image)
+    assert _ports(mocked, driver) == ports
+
+
+def _ports(mocked: MockedHost, domid: DomId) -> list[int]:
+    """Which of the first event channels of a domain are in use."""
+    calls = mocked.host().hypercalls
+    return [port for port in range(1, 20) if calls.port_status(domid, Port(port))[0] != EVTCHNSTAT_closed]
+
+
+def _has_open(mocked: MockedHost, path: str) -> bool:
+    """Whether the mock host, whose guests are in its process, has a file open."""
+    folder = Path(f"/proc/{Path(mocked.directory, 'mockhost.pid').read_text().strip()}/fd")
+    return any(os.path.realpath(link) == path for link in folder.iterdir())
 
 
 def test_what_it_cannot_tie(mocked: MockedHost, domains: tuple[DomId, DomId]) -> None:

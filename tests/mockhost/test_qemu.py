@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 SECONDS = 10.0
+# What QEMU 7.2 adds to the toolstack's nodes.
+XEN_BLOCK = (
+    "feature-discard discard-granularity discard-alignment feature-flush-cache max-ring-page-order info "
+    "sector-size sectors hotplug-status"
+)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,14 @@ def qdisk(params: str, mode: str = "w") -> Device:
         XVDA,
         "disk xvda",
         front={"virtual-device": str(XVDA), "device-type": "disk", "protocol": "x86_64-abi"},
-        back={"params": params, "mode": mode, "dev": "xvda", "type": "qdisk", "device-type": "disk"},
+        back={
+            "params": params,
+            "mode": mode,
+            "dev": "xvda",
+            "type": "qdisk",
+            "device-type": "disk",
+            "discard-enable": "1",
+        },
         backend_kind="qdisk",
     )
 
@@ -92,13 +104,17 @@ def running(mocked: MockedHost, domid: DomId, *words: str) -> Iterator[Daemon]:
     pid = daemons.spawn([program, *mark, *words], {}, f"{daemons.log_directory}/qemu-dm-{domid}.log")
     daemon = daemons.find(mark, pid)
     assert daemon is not None
+    _await_running(mocked, domid)
+    yield daemon
+    daemon.end(5)
+    daemon.close()
+
+
+def _await_running(mocked: MockedHost, domid: DomId) -> None:
     path = f"/local/domain/0/device-model/{domid}/state"
     with mocked.store.watch(path) as watch:
         while mocked.store.try_read(path) != b"running":
             assert watch.next(SECONDS) is not None
-    yield daemon
-    daemon.end(5)
-    daemon.close()
 
 
 def printed(mocked: MockedHost, domid: DomId) -> str:
@@ -113,6 +129,7 @@ def test_a_disk_connects(mocked: MockedHost, domid: DomId, image: str) -> None:
         assert disk.back("sectors") == str(5 * MIB // 512), "the disk's size, not the file's"
         assert disk.back("info") == "0"
         assert disk.back("hotplug-status") == "connected"
+        assert disk.added()[1] == set(XEN_BLOCK.split())
         disk.unplug()
         disk.wait("to go", lambda: disk.states() == ("", ""))
 
@@ -198,6 +215,7 @@ def test_it_ends_with_its_mock_host(tmp_path: Path) -> None:
         mark = ["-xen-domid", str(domid)]
         daemon = daemons.find(mark, daemons.spawn([program, *mark], {}, f"{daemons.log_directory}/q.log"))
         assert daemon is not None
+        _await_running(other, domid)
     assert select([daemon], [], [], SECONDS)[0]
     daemon.close()
     assert not os.path.exists(program)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SCRIPT_NAME = "mock-qemu"
 _LEVELS = 3  # backend/KIND/DOMID/DEVID
+_LEGACY_KINDS = ("console", "vkbd", "9pfs", "qusb", "vfb", "qnic")
+"""What QEMU 7.2 says that it serves: all that it does not find by its newer bus (xen-legacy-backend.c)."""
 
 
 def write_script(directory: str) -> None:
@@ -57,8 +59,9 @@ def main(directory: str, words: Sequence[str]) -> int:
     except (XentoolError, ValueError, OSError) as error:
         sys.stderr.write(f"{SCRIPT_NAME}: {error}\n")
         return 1
-    # As QEMU: it is asked to end by SIGTERM, and takes its sockets away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Asked to end by a signal (libxl's is SIGHUP) it takes its sockets away, as QEMU does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         qemu.run()
     finally:
@@ -151,7 +154,11 @@ class Qemu:
         """What is there already is served; then whoever started us is told."""
         self._look()
         try:
-            self.store.write(f"device-model/{self.domid}/state", "running")
+            top = f"device-model/{self.domid}"
+            with self.store.batch() as batch:
+                for kind in _LEGACY_KINDS:
+                    batch.write(f"{top}/backends/{kind}", "", ("n0", f"n{self.domid}"))
+                batch.write(f"{top}/state", "running")
             self._look()
         except StoreGoneError:
             self.loop.stop()
