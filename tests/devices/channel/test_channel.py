@@ -109,9 +109,8 @@ def test_another_domain_s_channel_is_its_own_business() -> None:
 
 
 def test_libxl_s_record() -> None:
-    assert channel_entry(parse_channel("connection=socket,name=two,path=/run/two,backend=drv"), 2) == {
+    assert channel_entry(parse_channel("connection=socket,name=two,path=/run/two,backend=drv")) == {
         "backend_domname": "drv",
-        "devid": 2,
         "name": "two",
         "connection.socket": {"path": "/run/two"},
     }

@@ -59,12 +59,10 @@ def chardev_id(number: int) -> str:
     return f"libxl-channel{number}"
 
 
-def channel_entry(channel: Channel, number: int) -> dict[str, Json]:
-    """The channel in libxl's record of its domain (``channels``)."""
-    entry: dict[str, Json] = {}
-    if channel.backend:
-        entry["backend_domname"] = channel.backend
-    entry |= {"devid": number, "name": channel.name}
+def channel_entry(channel: Channel) -> dict[str, Json]:
+    """The channel in libxl's record of its domain (``channels``): its number is its place there."""
+    entry: dict[str, Json] = {"backend_domname": channel.backend} if channel.backend else {}
+    entry["name"] = channel.name
     entry[f"connection.{channel.connection}"] = {"path": channel.path} if channel.path else {}
     return entry
 

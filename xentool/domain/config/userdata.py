@@ -77,7 +77,7 @@ def domain_config(config: DomainConfig, uuid: str, cpu_nodes: Sequence[int] = ()
     if config.channels:
         from xentool.devices.channel.device import channel_entry
 
-        record["channels"] = [channel_entry(each, number) for number, each in enumerate(config.channels, 1)]
+        record["channels"] = [{**channel_entry(channel)} for channel in config.channels]
     for key in ("on_poweroff", "on_reboot", "on_watchdog", "on_crash", "on_soft_reset"):
         action: Action = getattr(config, key)
         if action != Action.DESTROY:
