@@ -168,6 +168,7 @@ def test_one_that_does_not_take_a_disk_is_quoted(world: QemuWorld, monkeypatch: 
 def test_its_end_leaves_nothing(world: QemuWorld) -> None:
     before = world.tree()
     model.start(world, DOMID)
+    world.admin.write(f"/local/domain/0/backend/qdisk/{GUEST}", "")
     model.stop(world, DOMID)
     assert world.daemons.ended == [100]
     assert world.daemons.running == {}

@@ -305,5 +305,7 @@ def _forget_state(host: DeviceHost, domid: DomId) -> None:
             batch.rm(pid)
         for path in (top, pid):
             prune(transaction, path.rpartition("/")[0])
+        # QEMU makes the folder of its backends anew when one goes.
+        prune(transaction, f"{domain_path(DOMAIN0)}/backend/qdisk/{domid}")
 
     host.store.run_transaction(remove)
