@@ -10,6 +10,7 @@ import gc
 import os
 import sys
 
+from xentool.cli import warmstart
 from xentool.cli.answer import flush_answer
 from xentool.errors import UsageError, XentoolError
 
@@ -42,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return run(argv)
     gc.set_threshold(COLLECT_AFTER)
+    warm = warmstart.of_command(sys.argv[1:])
+    if warm is not None:
+        warm.load()
     code = run(sys.argv[1:])
+    if warm is not None and code == 0:
+        warm.save()
     if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
         return code  # what measures the process writes its figures when it ends in the ordinary way
     os._exit(code)
