@@ -7,7 +7,7 @@ there is compared with the C headers by a test.
 
 from __future__ import annotations
 
-from struct import Struct as _Codec
+from _struct import Struct as _Codec  # what struct has it from; that module would cost its import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ Source: public/io/xs_wire.h, docs/misc/xenstore.txt.
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct  # what struct has it from; that module would cost its import
 
 from xentool.abi import xs_wire
 from xentool.errors import StoreError

@@ -14,7 +14,7 @@ for where the daemon is looked for.
 from __future__ import annotations
 
 import os
-from struct import Struct
+from _struct import Struct  # what struct has it from; that module would cost its import
 
 from xentool.errors import HostError, StoreGoneError, TimedOutError
 

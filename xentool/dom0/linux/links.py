@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import os
 from _socket import AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, inet_aton, inet_ntoa, socket
+from _struct import pack, unpack_from  # what struct has it from; that module would cost its import
 from fcntl import ioctl
-from struct import pack, unpack_from
 
 from xentool.errors import HostError, InUseError, NotFoundError, TimedOutError, XentoolError
 
