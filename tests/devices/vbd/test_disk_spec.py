@@ -44,7 +44,7 @@ ISO = Disk("/root/image.iso", "hdc", access="r", cdrom=True)
         ("\t/a , ,xvda", Disk("/a ", "xvda")),  # blanks go before a word alone, as in xl
         ("/a,\n raw,\txvda", Disk("/a", "xvda")),
         ("/a,,xvda,rw!", Disk("/a", "xvda", access="w!")),
-        ("/a,,xvda,w,format=raw,vdev=xvda,access=rw", Disk("/a", "xvda")),
+        ("/a,,xvda,w,format=raw,access=rw", Disk("/a", "xvda")),
         (
             "/a,vhd,xvda,r,backend=storage,backendtype=qdisk,specification=xen,direct-io-safe,no-discard,untrusted",
             Disk(
@@ -78,6 +78,7 @@ def test_disks(text: str, disk: Disk) -> None:
         ("/a,raw,xvda,x", '"x" is no access', ""),
         ("/a,raw,xvda,w,r", '"r" is one word too many', "the order is"),
         ("/a,raw,xvda,format=qcow2", 'format is given twice, as "raw" and as "qcow2"', "keep one"),
+        ("/a,raw,xvda,vdev=xvda", "vdev is given twice", ""),
         ("/a,raw,xvda,w,access=r", 'access is given twice, as "w" and as "r"', ""),
         ("/a,raw,xvda,cdrom,devtype=disk", "devtype is given twice", ""),
         ("/a,raw,xvda,discard,no-discard", "discard is given twice", ""),

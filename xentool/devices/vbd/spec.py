@@ -152,12 +152,13 @@ def parse_disk_mapping(mapping: Mapping[str, object]) -> Disk:
 class _Parser:
     """What was said so far: parameters by name, each said once."""
 
-    __slots__ = ("_prefixed", "_said", "_text")
+    __slots__ = ("_placed_all", "_prefixed", "_said", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._said: dict[str, str] = {}
         self._prefixed = False
+        self._placed_all = False
 
     def fail(self, reason: str, hint: str = "") -> NoReturn:
         raise ConfigError("read disk", f"'{self._text}'", reason, hint=hint)
@@ -170,22 +171,23 @@ class _Parser:
             if rest.startswith("target="):
                 self._say("target", rest[7:].removesuffix(","))
                 return
-            rest = (self._after_prefix(rest) or self._after_parameter(rest)).lstrip(" \t\n")
+            after = self._after_prefix(rest)
+            rest = (self._after_parameter(rest) if after is None else after).lstrip(" \t\n")
 
-    def _after_prefix(self, rest: str) -> str:
-        """What follows a deprecated prefix, or "" if there is none."""
+    def _after_prefix(self, rest: str) -> str | None:
+        """What follows a deprecated prefix, or None if there is none."""
         word, colon, after = rest.partition(":")
-        if not colon or "target" in self._said or not word.isascii() or not word.isalnum():
-            return ""
-        if word in _PREFIXES and after:
+        if not colon or not word.isascii() or not word.isalnum():
+            return None
+        if word in _PREFIXES:
             said = _PREFIXES[word]
             self._prefixed = True
             if said is not None:
                 self._say(*said)
             return after
-        if word[0].islower() and after and not (after[0].isascii() and after[0].isalnum()):
+        if word[0].islower() and word.islower() and not after[:1].isalnum():
             self.fail(f'there is no prefix "{word}:"', _nearest(word, _PREFIXES, "{}:"))
-        return ""
+        return None
 
     def _after_parameter(self, rest: str) -> str:
         parameter, _, after = rest.partition(",")
@@ -231,7 +233,8 @@ class _Parser:
                 self._word("format", value)
         elif "vdev" not in said:
             self._vdev(value)
-        elif "access" not in said:
+        elif not self._placed_all:
+            self._placed_all = True
             self._word("access", value)
         else:
             self.fail(f'"{value}" is one word too many', "the order is: target,format,vdev,access")
@@ -257,7 +260,7 @@ class _Parser:
 
     def _say(self, name: str, value: str) -> None:
         before = self._said.get(name)
-        if before and before != value:
+        if before and (before != value or name in _TEXTS):
             self.fail(f'{name} is given twice, as "{before}" and as "{value}"', "keep one of them")
         self._said[name] = value
 
