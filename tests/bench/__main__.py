@@ -1,8 +1,8 @@
 """``./dev bench``: xentool against Xen's own tools, on real Xen in the lab; prints tables of ratios.
 
 Its sections, each in a lab of its own: ``commands``, against xl, in seconds and
-MiB; ``store``, our XenStore server against the C xenstored, in requests a second.
-The exit code says whether the bars hold.
+MiB; ``devices``, the same of plugging; ``store``, our XenStore server against
+the C xenstored, in requests a second. The exit code says whether the bars hold.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ COMMAND_BARS: Final = {
     "create tiny ELF beside 200 others": 1.0,
     "list, 1 domain": 4.0,
     "list, 201 domains": 1.5,
+    "attach a vif": 0.25,
+    "attach a raw-file disk": 0.25,
+    "detach a vif": 1.0,
+    "detach a raw-file disk": 1.0,
+    "create the usual guest, warm": 0.25,
+    "destroy the usual guest, warm": 1.0,
 }
 """Row -> the ratio to xl's time that must not be passed."""
 
@@ -104,6 +110,10 @@ def _commands(options: argparse.Namespace, out: str) -> list[str]:
     return ["tests.bench.measure", "--tiny", "/lab/out/tiny.elf", "--crowd", str(options.crowd)]
 
 
+def _devices(_options: argparse.Namespace, _out: str) -> list[str]:
+    return ["tests.bench.devices"]
+
+
 def _store(options: argparse.Namespace, _out: str) -> list[str]:
     return ["tests.bench.store", *(["--apart"] if options.apart else [])]
 
@@ -113,6 +123,7 @@ Section = tuple[
 ]
 SECTIONS: Final[dict[str, Section]] = {
     "commands": ("seconds", _commands, command_table),
+    "devices": ("seconds", _devices, command_table),
     "store": ("requests or transactions a second", _store, store_table),
 }
 """What is measured: its unit; the module and its arguments, given the options and the folder; its table."""
