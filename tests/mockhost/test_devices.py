@@ -274,6 +274,18 @@ def test_a_guest_that_keeps_its_devices(mocked: MockedHost) -> None:
     _destroy(mocked, domid)
 
 
+@pytest.mark.parametrize("name", ["abc", "01", "-1", "99999999999"])
+def test_what_is_no_device_is_left_alone(mocked: MockedHost, domid: DomId, name: str) -> None:
+    for path in (f"/local/domain/{domid}/device/vif/{name}", f"/local/domain/0/backend/vif/{domid}/{name}"):
+        mocked.store.write(f"{path}/state", "1")
+    device = Plugged(mocked, domid, vif())
+    device.write_back(hotplug_status="connected")
+    device.reach("4", "4")
+    for path in (f"/local/domain/{domid}/device/vif/{name}", f"/local/domain/0/backend/vif/{domid}/{name}"):
+        assert mocked.store.read(f"{path}/state") == b"1"
+    assert [link["name"] for link in mocked.dom0.links.all()] == ["xenbr0", f"vif{domid}.0"]
+
+
 @pytest.mark.parametrize("how", ["rewrite", "delete"])
 def test_a_hostile_guest(mocked: MockedHost, image: str, how: str) -> None:
     """Whatever it does to its nodes, the backends end when the toolstack takes the devices away."""

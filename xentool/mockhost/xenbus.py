@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 
+from xentool.devices.record import is_number
 from xentool.devices.xenbus import CLOSED, CLOSING, INITIALISING, UNKNOWN
 from xentool.errors import StoreError
 
@@ -212,7 +213,12 @@ class Bus:
             return
         node = "/".join(names[:depth])
         driver = self._drivers.get(names[1])
-        if driver is None or node in self.devices or self.store.try_read(f"{node}/state") != b"1":
+        if (
+            driver is None
+            or not is_number(names[depth - 1])
+            or node in self.devices
+            or self.store.try_read(f"{node}/state") != b"1"
+        ):
             return
         device = self.devices[node] = driver(self, node)
         device.start()
