@@ -1,0 +1,61 @@
+"""Plugged and unplugged a hundred times while the guest runs and uses them: nothing is left."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.nested.dom0 import RAMDISK, Dom0, host_state, settled_host_state, write_config
+from tests.nested.traffic import QUIET, Guest, bridge
+from xentool.cli.backends import open_backend
+from xentool.store.client import StoreClient
+from xentool.toolstack.port import Toolstack
+
+CYCLES = int(os.environ.get("HXC", "100"))
+
+
+def test_a_hundred_cycles(dom0: Dom0, tmp_path: Path) -> None:
+    image = Path("/var/tmp/cycles.img")
+    image.touch()
+    os.truncate(image, 1 << 20)
+    with ExitStack() as stack:
+        stack.callback(image.unlink)
+        name = stack.enter_context(bridge(dom0))
+        config = write_config(
+            tmp_path / "cycles.cfg", name="cycles", type="pv", kernel=dom0.kernel, ramdisk=RAMDISK,
+            memory=128, extra=QUIET,
+        )  # fmt: skip
+        guest = stack.enter_context(Guest(dom0, config))
+        guest.wait_until_up()
+        # In this process: a hundred times four commands would start Python for minutes.
+        toolstack = stack.enter_context(open_backend("xen")).toolstack
+        store = stack.enter_context(StoreClient())
+        cycle(toolstack, store, guest, name, image)
+        before = host_state(dom0)
+        begun = time.monotonic()
+        for _ in range(CYCLES - 1):
+            cycle(toolstack, store, guest, name, image)
+        print(f"a cycle takes {(time.monotonic() - begun) / (CYCLES - 1):.2f} s")
+        assert settled_host_state(dom0, before) == before
+        assert guest.sh("ls /sys/class/net").split() == ["lo"]
+        assert "xvdb" not in guest.sh("cat /proc/partitions")
+        log = guest.sh("dmesg")
+        assert log.count("blkfront: xvdb") >= CYCLES, "it saw them all"
+        assert "BUG" not in log
+
+
+def cycle(toolstack: Toolstack, store: StoreClient, guest: Guest, bridge_name: str, image: Path) -> None:
+    """Plug a network card and a disk, wait until the guest uses them, and unplug them."""
+    toolstack.attach_vif(guest.name, [f"bridge={bridge_name}"])
+    toolstack.attach_disk(guest.name, [f"{image},raw,xvdb,w"])
+    for device in ("vif/0", "vbd/51728"):
+        path = f"/local/domain/{guest.domid}/device/{device}/state"
+        with store.watch(path) as watch:
+            for _event in watch.events(20):
+                if (state := store.try_read(path)) == b"4":
+                    break
+            assert state == b"4", f"{device} is in state {state!r}"
+    toolstack.detach_vif(guest.name, "0")
+    toolstack.detach_disk(guest.name, "xvdb")
