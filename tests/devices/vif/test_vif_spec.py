@@ -10,11 +10,14 @@ from xentool.devices.vif.rate import DEFAULT_INTERVAL_US, MIN_INTERVAL_US, UINT3
 from xentool.devices.vif.spec import KEYS, Vif, parse_vif, vif_of_mapping
 from xentool.errors import ConfigError
 
-NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=15)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=15).filter(
+    lambda name: name[0] != "-" and name not in ("all", "default")
+)
 WORDS = st.text(
     st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=",="), min_size=1, max_size=20
 )
 MACS = st.binary(min_size=5, max_size=5).map(lambda raw: "00:" + raw.hex(":")).filter(lambda mac: "1" in mac)
+ADDRESSES_201 = [f"2001:db8::{number:x}" for number in range(0x1000, 0x10C9)]  # of 14 characters
 ADDRESSES = st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=6, network="2001:db8::/32")
 
 
@@ -118,6 +121,15 @@ def test_locks(text: str, ips: tuple[str, ...]) -> None:
     assert vif.lock == (text != "lock=0")
 
 
+def test_what_may_be_in_a_name_that_no_rule_has() -> None:
+    assert parse_vif('vifname=a"+b').vifname == 'a"+b'
+    assert parse_vif("lock,vifname=a-b+c@1").vifname == "a-b+c@1"
+
+
+def test_as_many_addresses_as_a_node_of_the_store_can_keep() -> None:
+    assert len(parse_vif(f"ips={';'.join(ADDRESSES_201[1:])}").ips) == 200
+
+
 def test_hvm_guests_have_emulated_ones() -> None:
     assert parse_vif("type=ioemu", "hvm").type == "ioemu"
 
@@ -151,6 +163,13 @@ def test_hvm_guests_have_emulated_ones() -> None:
         ("vifname=..", "no name for an interface", ""),
         ("vifname=vif12.0", "another domain's interface", ""),
         ("vifname=vif12.0-emu", "another domain's interface", ""),
+        ("vifname=-x", "no name for an interface", ""),
+        ("vifname=all", "no name for an interface", "default"),
+        ("gatewaydev=-x", "no name for an interface", ""),
+        ("vifname=web+", "to iptables web+ is every interface whose name begins so", "last +"),
+        ('lock,vifname=a";drop', "a locked interface's name has letters", ""),
+        ("ips=10.0.0.5,vifname=web*", "a locked interface's name has letters", ""),
+        ("bridge=-x", "no name for a bridge", ""),
         ("bridge=a/b", "no name for a bridge", "ip link show type bridge"),
         ("script=a\tb", "holds a character", "ASCII"),
         ("script=grün", "holds a character", "ASCII"),
@@ -183,6 +202,8 @@ def test_hvm_guests_have_emulated_ones() -> None:
         ("ips=0.0.0.0", "no address that a guest can send from", ""),
         ("ips=ff02::1", "no address that a guest can send from", ""),
         ("ips=10.0.0.5;10.0.0.5", "is given twice", ""),
+        ("ips=10.0.0.5,10.0.0.6", "10.0.0.6: is no key of a vif", "have a ; between them"),
+        (f"ips={';'.join(ADDRESSES_201)}", "ips: 201 addresses are more", "networks"),
         ("ips=;", "has no address in it", ""),
         ("lock=0,ips=10.0.0.5", "lock=0 says no", "leave lock=0 or ips out"),
         ("lock,ip=dhcp", "ip: dhcp is no IP address", ""),

@@ -35,8 +35,14 @@ BACKEND_MAC = "fe:ff:ff:ff:ff:ff"
 """What the scripts give to every backend's own interface, so that no bridge takes it for its own."""
 MAX_NAME = 15
 """Of a network interface (IFNAMSIZ less the NUL)."""
+MAX_IPS = 3_000
+"""Of the characters of ``ips``: one node of the store keeps them (XENSTORE_PAYLOAD_MAX, less its path)."""
+NOT_NAMES = (".", "..", "all", "default")
+"""Folders below /proc/sys/net/ipv4/conf that are no interface's; Linux itself refuses only the dots."""
 
 _HEX = frozenset("0123456789abcdef")
+_GUARDED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@")
+"""What a name may have that stands in nftables' rules, and cannot be taken for more than a name there."""
 _ON, _OFF = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 
 
@@ -172,6 +178,9 @@ def _together(entry: _Entry, values: dict[str, object], guest_type: str) -> Vif:
     if values.get("lock") and "ips" not in values and "ip" in values:
         entry.key = "ip"
         values["ips"] = _addresses(entry, values["ip"])
+    if values.get("lock") and not _GUARDED.issuperset(name := str(values.get("vifname", ""))):
+        entry.key = "vifname"
+        entry.fail(f"{name}: a locked interface's name has letters, digits and . _ - + @ alone")
     return Vif(**values)  # type: ignore[arg-type]  # each reader gives its own key's type
 
 
@@ -194,6 +203,8 @@ class _Entry:
             self.fail("no longer has a meaning (xl ignores it)", "leave it out")
         if key == "forwarddev" or key.startswith("colo_"):
             self.fail("xentool does not do COLO", "leave it out, or use xl")
+        if key[:1].isdigit():
+            self.fail("is no key of a vif", "several addresses have a ; between them: ips=10.0.0.5;10.0.0.6")
         import difflib
 
         near = difflib.get_close_matches(key.lower(), (*KEYS, "untrusted"), 1)
@@ -250,7 +261,7 @@ def _text(entry: _Entry, value: object) -> str:
 
 def _bridge(entry: _Entry, value: object) -> str:
     text = entry.word(value)
-    if "/" in text or " " in text or len(text) > 255:
+    if "/" in text or " " in text or text.startswith("-") or len(text) > 255:
         entry.fail(
             f"{_printable(text)} is no name for a bridge", "`ip link show type bridge` lists those there are"
         )
@@ -261,8 +272,11 @@ def _interface(entry: _Entry, value: object) -> str:
     text = entry.word(value)
     if len(text) > MAX_NAME:
         entry.fail(f"{text} is longer than {MAX_NAME} characters, the most that an interface's name can have")
-    if text in (".", "..") or not frozenset("/:% ").isdisjoint(text):
-        entry.fail(f"{text} is no name for an interface: no blanks, no / : %")
+    if text in NOT_NAMES or text.startswith("-") or not frozenset("/:% ").isdisjoint(text):
+        entry.fail(
+            f"{text} is no name for an interface: no blanks, no / : %, no - in front",
+            f"nor is it one of: {', '.join(NOT_NAMES)}",
+        )
     return text
 
 
@@ -273,6 +287,8 @@ def _vifname(entry: _Entry, value: object) -> str:
         entry.fail(
             f"{text} is the name of another domain's interface", "choose one that is not vifNUMBER.NUMBER"
         )
+    if text.endswith("+"):
+        entry.fail(f"to iptables {text} is every interface whose name begins so", "leave the last + out")
     return text
 
 
@@ -344,6 +360,8 @@ def _addresses(entry: _Entry, value: object) -> tuple[str, ...]:
         found.append(address)
     if not found:
         entry.fail("has no address in it", "for example: ips=10.0.0.5;2001:db8::5")
+    if sum(map(len, found)) + len(found) > MAX_IPS:
+        entry.fail(f"{len(found)} addresses are more than the store can keep", "write networks: 10.0.0.16/28")
     return tuple(found)
 
 
