@@ -293,3 +293,18 @@ def test_one_guest_s_guard_is_none_of_the_other_s(wire: Wire, firewall: NftFirew
     firewall.guard(netns.VIF, MAC, ADDRESSES)
     firewall.unguard(netns.OTHER_VIF)
     assert wire.passed(ANY_LOCK) == set()
+
+
+def test_a_guard_stays_at_an_interface_that_is_renamed_as_foreseen(
+    network: None, firewall: NftFirewall
+) -> None:
+    firewall.guard(netns.VIF, MAC, ADDRESSES, bridged=False)
+    firewall.guard("web0", MAC, ADDRESSES, bridged=False, awaited=True)
+    netns.ip("link", "set", netns.VIF, "name", "web0")
+    netns.plug("web0", netns.GUEST)
+    wire = Wire()
+    assert wire.passed(HONEST | ANY_LOCK | WITH_ADDRESSES) == HONEST.keys()
+    firewall.unguard(netns.VIF)
+    firewall.unguard("web0")
+    assert "another mac" in wire.passed(ANY_LOCK)
+    wire.close()

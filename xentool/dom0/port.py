@@ -81,18 +81,21 @@ class Firewall(Protocol):
     def check(self) -> None:
         """Raise HostError if this Domain-0 cannot filter (no nftables)."""
 
-    def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
+    def guard(
+        self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True, awaited: bool = False
+    ) -> None:
         """Let nothing out of the guest behind the interface `name` but frames from `mac` and, if there are
         addresses or networks, from those alone, ARP and neighbour discovery included. What was there goes.
 
         One that will be in a Linux bridge (`bridged`) is guarded by its name, even before there is an
         interface called so. What no bridge lets itself be told is guarded at the interface: call it
         (again) when it is there, and named so, and not up yet. Any other (routed, Open vSwitch) is
-        guarded at the interface alone, and must be there.
+        guarded at the interface alone, and must be there; unless it is there under another name, and guarded
+        under that, and this one is `awaited`: somebody else is to rename it, and it is not to be unguarded then.
 
         Raises:
             ConfigError: a name, MAC or address that is none.
-            NotFoundError: not bridged, and there is no such interface.
+            NotFoundError: not bridged, not awaited, and there is no such interface.
         """
 
     def unguard(self, name: str) -> None: ...

@@ -162,12 +162,15 @@ class MockFirewall:
     def check(self) -> None:
         """The mock host can always filter."""
 
-    def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
+    def guard(
+        self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True, awaited: bool = False
+    ) -> None:
         from xentool.dom0.linux.ruleset import Lock, check_name
 
         check_name(name)
         lock = Lock(name, mac, addresses)
-        self._ask("guard", name=name, mac=lock.mac, addresses=list(lock.addresses), bridged=bridged)
+        by_name = bridged or awaited
+        self._ask("guard", name=name, mac=lock.mac, addresses=list(lock.addresses), bridged=by_name)
 
     def unguard(self, name: str) -> None:
         self._ask("unguard", name=name)

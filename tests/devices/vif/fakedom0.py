@@ -109,8 +109,10 @@ class FakeFirewall:
         if not self.works:
             raise HostError("filter with", "nftables", "there is none")
 
-    def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
-        where = "bridged" if bridged else "alone"
+    def guard(
+        self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True, awaited: bool = False
+    ) -> None:
+        where = "awaited" if awaited else "bridged" if bridged else "alone"
         self._done.append(f"guard {name} {mac} {'+'.join(addresses)} {where}")
 
     def unguard(self, name: str) -> None:

@@ -105,13 +105,30 @@ def test_locked(host: FakeHost) -> None:
     """Nobody knows what the script will make of it, so the guard is at the interface, before."""
     answer(host, hotplug_status="connected")
     online(host, "lock,vifname=web0")
-    assert host.done == [f"guard vif7.0 {MAC}  alone", f"run {PATH} online type_if=vif"]
+    assert host.done == [
+        f"guard vif7.0 {MAC}  alone",
+        f"guard web0 {MAC}  awaited",
+        f"run {PATH} online type_if=vif",
+    ]
     host.links.vifs[GUEST, 0] = "web0"
     host.links.all["web0"] = host.links.all.pop("vif7.0")
     disconnect(host, ADDRESS, {"script": PATH, "lock": "", "vifname": "web0"})
     done = host.done
     assert done[:2] == [f"run {PATH} offline type_if=vif", "down web0"]
     assert sorted(done[2:]) == ["unguard vif7.0", "unguard web0"]
+
+
+def test_locked_and_renamed_by_the_script(host: FakeHost) -> None:
+    def run() -> tuple[int, str]:
+        host.store.write(f"{BACK}/hotplug-status", "connected")
+        host.links.vifs[GUEST, 0] = "own7"
+        return 0, ""
+
+    host.dom0.programs.answers[PATH] = run
+    with pytest.raises(HostError, match="has renamed it to own7, and so out of its lock"):
+        online(host, "lock,vifname=web0")
+    assert online(host, "vifname=web0") == {}  # without a lock that is the script's affair
+    assert online(host, "lock,vifname=own7") == {}
 
 
 def test_xens_own_by_its_path(host: FakeHost) -> None:

@@ -36,10 +36,16 @@ class Scripted:
             )
 
     def join(self, host: DeviceHost, address: Address, vif: Vif, mac: str, link: Link) -> Mapping[str, str]:
+        firewall = host.dom0.firewall
         if vif.lock:
-            # Where the script will put it, nobody knows: so at the interface itself, by its first name.
-            host.dom0.firewall.guard(link.name, mac, vif.ips, bridged=False)
+            # Where the script will put it, nobody knows: so at the interface itself, by its first name,
+            # and by the one that vif-common.sh gives it.
+            firewall.guard(link.name, mac, vif.ips, bridged=False)
+            if vif.vifname is not None:
+                firewall.guard(vif.vifname, mac, vif.ips, bridged=False, awaited=True)
         self._run(host, address, "online", vif.gatewaydev)
+        if vif.lock:
+            self._refuse_renamed(host, address, (link.name, vif.vifname))
         status = host.store.try_read(f"{address.back}/hotplug-status") or b""
         if status != b"connected":
             raise HostError(
@@ -49,6 +55,17 @@ class Scripted:
                 hint="without that the backend never connects to the guest: see vif-common.sh's `success`",
             )
         return {}
+
+    def _refuse_renamed(self, host: DeviceHost, address: Address, names: tuple[str | None, ...]) -> None:
+        """Raise if the script has given it a name of its own, which no rule knows."""
+        name = host.dom0.links.of_vif(address.domid, address.devid)
+        if name is not None and name not in names:
+            raise HostError(
+                f"attach vif {address.devid} of domain",
+                address.domid,
+                f"{self._path} has renamed it to {name}, and so out of its lock",
+                hint=f"say vifname={name}, or leave lock and ips out",
+            )
 
     def leave(self, host: DeviceHost, address: Address, nodes: Mapping[str, str], name: str | None) -> None:  # noqa: ARG002 - it finds out itself
         self._run(host, address, "offline", nodes.get("gatewaydev"))

@@ -6,6 +6,9 @@ Each change is one netlink batch, so that commands at the same time don't meet h
 
 from __future__ import annotations
 
+import errno
+import os
+
 from xentool.dom0.linux import ruleset
 from xentool.dom0.linux.nft import Nft, NftError
 from xentool.errors import NotFoundError
@@ -28,11 +31,16 @@ class NftFirewall:
         except NftError as exc:
             raise exc.about("filter what guests send with", "nftables") from exc
 
-    def guard(self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True) -> None:
+    def guard(
+        self, name: str, mac: str, addresses: Sequence[str], *, bridged: bool = True, awaited: bool = False
+    ) -> None:
         lock = ruleset.Lock(name, mac, addresses)
         commands = ruleset.guard_commands(name, lock) if bridged else []
         while True:
             there = _has_device(name)
+            if not there and awaited:
+                self._guard_awaited(name, lock)
+                return
             if not there and not bridged:
                 raise NotFoundError(
                     "guard interface", name, "there is none, and out of a bridge it must be there first"
@@ -45,6 +53,18 @@ class NftFirewall:
                     continue  # it went just then
                 raise exc.about("guard interface", name) from exc
             return
+
+    def _guard_awaited(self, name: str, lock: ruleset.Lock) -> None:
+        """Since Linux 6.16 a chain belongs to an interface's name: one that is renamed leaves it.
+
+        There it can be made before there is an interface called so, and takes it up in the moment of
+        the renaming. Before, it cannot, and need not: what was made under the old name stays.
+        """
+        try:
+            self._run(ruleset.device_commands(name, lock, bridged=False))
+        except NftError as exc:
+            if os.strerror(errno.ENOENT) not in exc.detail:
+                raise exc.about("guard interface", name) from exc
 
     def unguard(self, name: str) -> None:
         for family in self._families():
