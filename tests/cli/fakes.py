@@ -102,6 +102,7 @@ class FakeToolstack:
         self.views = list(some_domains() if domains is None else domains)
         self.calls: list[tuple[object, ...]] = []
         self.undone: list[str] = []
+        self.relocked: tuple[list[str], list[str]] = ([], [])
         self.log = "/nowhere"
         self.failing: dict[str, XentoolError] = {}
         self.facts = {
@@ -229,6 +230,9 @@ class FakeToolstack:
 
     def finish_undone(self) -> tuple[list[str], list[str]]:
         return self.undone, []
+
+    def relock(self) -> tuple[list[str], list[str]]:
+        return self.relocked
 
 
 class FakeBackend:

@@ -78,7 +78,19 @@ def test_changes_undo_killed_creates_first(xentool: Callable[..., Outcome], back
     assert xentool("pause", "web").err == "xentool: undone: a-uuid\n"
     assert xentool("list").err == ""
     assert xentool("gc").out == "undone: a-uuid\n"
-    assert json.loads(xentool("gc", "--json").out) == {"undone": ["a-uuid"], "failed": []}
+    assert json.loads(xentool("gc", "--json").out) == {
+        "undone": ["a-uuid"],
+        "failed": [],
+        "locked": [],
+        "unlocked": [],
+    }
+
+
+def test_what_became_of_locks_is_told(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
+    backend.fake.relocked = (["vif7.0"], ["web0"])
+    said = xentool("gc").out
+    assert said == "locked again: vif7.0\nno longer locked, as there is no such lock on record: web0\n"
+    assert json.loads(xentool("gc", "--json").out)["locked"] == ["vif7.0"]
 
 
 @pytest.mark.parametrize(

@@ -261,9 +261,12 @@ A PV guest sees its drive go, and come again.""",
     ),
     Command(
         "gc",
-        "Undo what killed creates left behind",
+        "Undo what killed commands left behind, and mend the locks of network interfaces",
         _COMMANDS + "lifecycle:collect",
-        text="Commands that change domains do this first; `gc` does nothing else, and says what it undid.",
+        text="""\
+Commands that change domains undo what killed ones left behind before they begin; `gc` does it alone, and
+says what it undid. It also sets the locks of network interfaces again that somebody has flushed from
+nftables, and takes away those that outlived their interface (see `xentool help xentool-network`).""",
         stoppable=True,
     ),
     Group(

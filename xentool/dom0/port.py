@@ -90,8 +90,8 @@ class Firewall(Protocol):
         One that will be in a Linux bridge (`bridged`) is guarded by its name, even before there is an
         interface called so. What no bridge lets itself be told is guarded at the interface: call it
         (again) when it is there, and named so, and not up yet. Any other (routed, Open vSwitch) is
-        guarded at the interface alone, and must be there; unless it is there, and guarded, under another name,
-        and this one is `awaited`: somebody else is to rename it, and it is to be guarded all the while.
+        guarded at the interface alone, and must be there; unless it is there under another name, guarded by
+        that one, and this one is `awaited`: somebody is to rename it, and it is to be guarded all the while.
 
         Raises:
             ConfigError: a name, MAC or address that is none.

@@ -193,6 +193,11 @@ class NativeToolstack:
 
         return finish_undone(self._host)
 
+    def relock(self) -> tuple[list[str], list[str]]:
+        from xentool.devices.vif.locks import relock
+
+        return relock(self._host)
+
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:
     reason = info.shutdown_reason

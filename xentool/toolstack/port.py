@@ -139,3 +139,7 @@ class Toolstack(Devices, Protocol):
 
     def finish_undone(self) -> tuple[list[str], list[str]]:
         """Undo killed creates: the uuids of what was taken away, and sentences on what could not be."""
+
+    def relock(self) -> tuple[list[str], list[str]]:
+        """Set the locks of network interfaces again where somebody else has taken them away, and take away
+        those that outlived their interface: the names of the former, and of the latter."""

@@ -104,6 +104,7 @@ class FakeFirewall:
     def __init__(self, done: list[str]) -> None:
         self._done = done
         self.works = True
+        self.there: dict[str, Sequence[str]] = {}
 
     def check(self) -> None:
         if not self.works:
@@ -116,10 +117,12 @@ class FakeFirewall:
         self._done.append(f"guard {name} {mac} {'+'.join(addresses)} {where}")
 
     def unguard(self, name: str) -> None:
+        self.check()
         self._done.append(f"unguard {name}")
 
     def guarded(self) -> Mapping[str, Sequence[str]]:
-        return {}
+        self.check()
+        return self.there
 
 
 class FakePrograms:

@@ -103,6 +103,12 @@ class TestBridged:
         with pytest.raises(NotFoundError):
             check(host, "bridge=xenbr1")
 
+    def test_a_lock_that_another_left_to_its_name(self, host: FakeHost) -> None:
+        done = connect(host, "vifname=web0")
+        assert done[:2] == ["unguard web0", "rename vif7.0 web0"]
+        host.dom0.firewall.works = False
+        assert "unguard web0" not in connect(host, "vifname=web1")
+
     def test_a_name_that_is_taken(self, host: FakeHost) -> None:
         with pytest.raises(InUseError, match="called eth0 already"):
             check(host, "vifname=eth0")

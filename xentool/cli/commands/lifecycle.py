@@ -104,10 +104,14 @@ def _each(domids: list[DomId], act: Callable[[DomId], None], failures: list[Xent
 
 def collect(context: Context) -> int:
     undone, failed = context.backend.collect()
+    locked, unlocked = context.toolstack.relock()
     if context.json:
-        context.write_json({"undone": undone, "failed": failed})
+        context.write_json({"undone": undone, "failed": failed, "locked": locked, "unlocked": unlocked})
     else:
-        context.write("".join(f"undone: {what}\n" for what in undone))
+        lines = [f"undone: {what}" for what in undone]
+        lines += [f"locked again: {name}" for name in locked]
+        lines += [f"no longer locked, as there is no such lock on record: {name}" for name in unlocked]
+        context.write("".join(f"{line}\n" for line in lines))
     if failed:
         error = XentoolError(
             "undo", "killed creates", failed[0], hint="mend that, and run `xentool gc` again"

@@ -78,6 +78,8 @@ class VifHotplug:
 
     def connect(self, host: DeviceHost, address: Address) -> Mapping[str, str]:
         link = host.dom0.links.wait_for(own_name(address), WAIT_SECONDS)
+        if self._vif.vifname is not None and not self._vif.lock:
+            _forget_guard(host, self._vif.vifname)
         return _way(host, self._vif.script).join(host, address, self._vif, self._mac, link)
 
     def release(self) -> None:
@@ -91,17 +93,19 @@ def disconnect(host: DeviceHost, address: Address, nodes: Mapping[str, str]) -> 
     """
     # What it is called now, by the kernel's word: a name in the store may be another's by now.
     name = host.dom0.links.of_vif(address.domid, address.devid)
-    script = nodes.get("script", "")
-    if RUN_SCRIPT not in nodes:
-        script = script.removeprefix(f"{SCRIPTS}/")
     try:
-        _way(host, script).leave(host, address, nodes, name)
+        _way_of(host, nodes).leave(host, address, nodes, name)
     finally:
         if "lock" in nodes:
             if name is not None:
                 take_down(host.dom0.links, name)
             for guarded in {nodes.get("vifname", own_name(address)), own_name(address)}:
                 host.dom0.firewall.unguard(guarded)
+
+
+def is_bridged(host: DeviceHost, nodes: Mapping[str, str]) -> bool:
+    """Whether the vif of that record is in a Linux bridge, by our own doing."""
+    return isinstance(_way_of(host, nodes), Bridged)
 
 
 def own_name(address: Address) -> str:
@@ -123,6 +127,20 @@ def named(links: Links, vif: Vif, link: Link) -> str:
         return link.name
     links.rename(link.name, vif.vifname)
     return vif.vifname
+
+
+def _forget_guard(host: DeviceHost, name: str) -> None:
+    """Whoever bore that name before may have been locked, and have gone without xentool being asked."""
+    try:
+        host.dom0.firewall.unguard(name)
+    except HostError:
+        pass  # where nothing can be filtered, nothing is
+
+
+def _way_of(host: DeviceHost, nodes: Mapping[str, str]) -> Way:
+    """How the vif of that record is tied."""
+    script = nodes.get("script", "")
+    return _way(host, script if RUN_SCRIPT in nodes else script.removeprefix(f"{SCRIPTS}/"))
 
 
 def _way(host: DeviceHost, script: str | None) -> Way:
