@@ -16,6 +16,9 @@ settings.load_profile("xentool")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Whatever ends the tests: the mock hosts that they started do not outlive them.
+os.environ["XENTOOL_MOCK_OWNER"] = str(os.getpid())
+
 ON_XEN = os.path.exists("/proc/xen/capabilities")
 
 

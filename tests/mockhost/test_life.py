@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 from array import array
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -98,6 +101,45 @@ def test_domains_and_clients_keep_it_alive(directory: str) -> None:
         assert pid_of(directory) == pid
         Hypercalls(hypervisor).destroy_domain(domid)
     wait_for_end(pid)
+
+
+def test_a_host_ends_with_its_owner(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"]) as owner:
+        monkeypatch.setenv("XENTOOL_MOCK_OWNER", str(owner.pid))
+        with attach(directory) as hypervisor:
+            Hypercalls(hypervisor).create_domain(bytes(16))
+            pid = pid_of(directory)
+            assert is_running(directory)
+            owner.kill()
+            wait_for_end(pid)
+    assert sorted(os.listdir(directory)) == ["console", "mockhost.log"]
+    assert f"process {owner.pid}, its owner, has ended" in Path(directory, "mockhost.log").read_text()
+    with pytest.raises(MockHostError, match="no process that lives"):
+        ensure_running(directory)
+
+
+@pytest.mark.parametrize("name", ["hypervisor.sock", "dom0.sock"])
+def test_without_descriptors_who_comes_is_turned_away_and_nothing_spins(directory: str, name: str) -> None:
+    ensure_running(directory)
+    pid = pid_of(directory)
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    open_ones = os.listdir(f"/proc/{pid}/fd")
+    limit = max(map(int, open_ones)) + 3
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limits[1]))
+    with ExitStack() as stack:
+        coming = [
+            stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            for _ in range(limit - len(open_ones) + 10)
+        ]
+        for caller in coming:
+            caller.connect(os.path.join(directory, name))
+            caller.settimeout(5)
+        # Before they were, they stayed in the queue, and it ready for ever.
+        assert [caller.recv(1) for caller in coming[-10:]] == [b""] * 10
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert ": Too many open files: a caller was turned away" in Path(directory, "mockhost.log").read_text()
+    with attach(directory) as hypervisor:
+        assert Hypercalls(hypervisor).version() == (4, 17)
 
 
 def test_a_killed_host_is_replaced(directory: str) -> None:
@@ -197,8 +239,6 @@ def test_a_client_that_dies_gives_everything_back(directory: str) -> None:
 def test_an_interrupted_call_does_not_confuse_the_next(
     directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
     with attach(directory) as hypervisor:
         receive = socket.recv_fds
 
@@ -213,8 +253,6 @@ def test_an_interrupted_call_does_not_confuse_the_next(
 
 
 def test_nonsense_on_the_socket_ends_only_that_connection(directory: str) -> None:
-    import socket
-
     with attach(directory) as hypervisor:
         for packet in (b"?", bytes(80), bytes(200)):
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:

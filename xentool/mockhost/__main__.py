@@ -3,7 +3,8 @@
 It goes into the background, unless ``--foreground``; through ``--ready-fd`` it says
 ``ready``, or why it cannot be. The machine it plays is set by the environment:
 XENTOOL_MOCK_XEN (a release, 4.17), XENTOOL_MOCK_MEMORY (MiB, 16384), XENTOOL_MOCK_CPUS (8),
-XENTOOL_MOCK_IDLE (seconds without domains or clients until it ends by itself, 60; 0: never).
+XENTOOL_MOCK_IDLE (seconds without domains or clients until it ends by itself, 60; 0: never),
+XENTOOL_MOCK_OWNER (the id of a process to end with, domains or not).
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def _make(directory: str, idle: float | None) -> MockHost:
         domain_0_bytes=min(GIB, memory // 4 & -(2 * MIB)),
         cpus=setting("CPUS", 8),
     )
-    return MockHost(directory, xen, idle_seconds=setting("IDLE", 60) if idle is None else idle)
+    idle_seconds = setting("IDLE", 60) if idle is None else idle
+    return MockHost(directory, xen, idle_seconds=idle_seconds, owner=setting("OWNER", 0))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 
 from xentool.errors import HostError, XentoolError
+from xentool.mockhost.listening import Listener
 from xentool.mockhost.network import Guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from xentool.mockhost.blocks import BlockTable, LoopDevice
@@ -52,21 +53,13 @@ class Dom0Server:
         self.log = log
         self.changed = changed
         self.callers: set[Dom0Caller] = set()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        self._listener.bind(path)
-        self._listener.listen(64)
-        loop.watch(self._listener.fileno(), self._accept)
+        self._listener = Listener(loop, path, log, self._came)
 
-    def _accept(self, _events: int) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # the caller is gone again
+    def _came(self, connection: socket.socket) -> None:
         self.callers.add(Dom0Caller(self, connection))
         self.changed()
 
     def close(self) -> None:
-        self.loop.forget(self._listener.fileno())
         self._listener.close()
         for caller in list(self.callers):
             caller.close()
@@ -78,7 +71,6 @@ class Dom0Caller:
     def __init__(self, server: Dom0Server, connection: socket.socket) -> None:
         self._server = server
         self._socket = connection
-        self._socket.setblocking(False)
         self._held: dict[int, LoopDevice] = {}
         self._give_up: list[Callable[[], object]] = []
         server.loop.watch(connection.fileno(), self._ready)

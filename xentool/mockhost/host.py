@@ -33,14 +33,16 @@ _CONSOLE_FOLDER = "console"
 class MockHost:
     """A mock host in `directory`, which must be ours. `run` serves until it is told to stop or is idle.
 
-    `idle_seconds` is how long it lives without domains and clients; 0 is for ever.
+    `idle_seconds` is how long it lives without domains and clients; 0 is for ever. It ends with the
+    process `owner`, if there is one, domains or not.
 
     Raises:
-        MockHostError: another one lives there.
+        MockHostError: another one lives there, or the owner does not live.
     """
 
-    def __init__(self, directory: str, xen: MockXen, *, idle_seconds: float) -> None:
+    def __init__(self, directory: str, xen: MockXen, *, idle_seconds: float, owner: int = 0) -> None:
         self.directory = directory
+        self._owner = _open_process(owner) if owner else -1
         self._idle_seconds = idle_seconds
         self._pid_file = _take_place(directory)
         self._log = Log(os.path.join(directory, LOG_NAME), _LOG_LIMIT)
@@ -48,6 +50,8 @@ class MockHost:
         self._remove_sockets()
         self._loop = Loop()
         self._signals = _Signals(self._loop)
+        if owner:
+            self._loop.watch(self._owner, lambda _events: self._end(f"process {owner}, its owner, has ended"))
         self._xen = xen
         self._arena = Arena()
         session = Session(xen, self._arena)
@@ -96,12 +100,15 @@ class MockHost:
         if lock is None:
             self._changed()
             return
-        self._log.line(f"idle for {self._idle_seconds:g} s: the end")
         try:
-            self._remove_sockets()
-            self._loop.stop()
+            self._end(f"idle for {self._idle_seconds:g} s")
         finally:
             os.close(lock)
+
+    def _end(self, why: str) -> None:
+        self._log.line(f"{why}: the end")
+        self._remove_sockets()
+        self._loop.stop()
 
     def _remove_sockets(self) -> None:
         for path in self._paths:
@@ -125,6 +132,8 @@ class MockHost:
         for name in (SCRIPT_NAME, PID_NAME):
             os.unlink(os.path.join(self.directory, name))
         os.close(self._pid_file)
+        if self._owner >= 0:
+            os.close(self._owner)
 
 
 class _Signals:
@@ -150,6 +159,19 @@ class _Signals:
         self._loop.forget(self._read)
         os.close(self._read)
         os.close(self._write)
+
+
+def _open_process(pid: int) -> int:
+    """A descriptor that is ready when the process has ended."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        raise MockHostError(
+            "start the mock host",
+            f"for process {pid}",
+            f"its owner (XENTOOL_MOCK_OWNER) is no process that lives: {error.strerror}",
+            hint="in a shell, XENTOOL_MOCK_OWNER=$$ names the shell itself",
+        ) from error
 
 
 def _take_place(directory: str) -> int:

@@ -74,10 +74,12 @@ class Loop:
 
     def _expire(self) -> None:
         now = monotonic()
-        for name, (when, call) in list(self._deadlines.items()):
-            if when <= now:
+        for name in list(self._deadlines):
+            # What was called before may have put it off, or taken it back.
+            deadline = self._deadlines.get(name)
+            if deadline is not None and deadline[0] <= now:
                 del self._deadlines[name]
-                call()
+                deadline[1]()
 
     def close(self) -> None:
         self._epoll.close()

@@ -9,6 +9,7 @@ from array import array
 from xentool.hypervisor.mock import wire
 from xentool.hypervisor.mock.arena import Arena
 from xentool.hypervisor.mock.session import Session
+from xentool.mockhost.listening import Listener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,21 +41,13 @@ class SessionServer:
         self.changed = changed
         self.stop = stop
         self.callers: set[Caller] = set()
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        self._listener.bind(path)
-        self._listener.listen(64)
-        loop.watch(self._listener.fileno(), self._accept)
+        self._listener = Listener(loop, path, log, self._came)
 
-    def _accept(self, _events: int) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # the caller is gone again
+    def _came(self, connection: socket.socket) -> None:
         self.callers.add(Caller(self, connection))
         self.changed()
 
     def close(self) -> None:
-        self.loop.forget(self._listener.fileno())
         self._listener.close()
         for caller in list(self.callers):
             caller.close()
@@ -66,7 +59,6 @@ class Caller:
     def __init__(self, server: SessionServer, connection: socket.socket) -> None:
         self._server = server
         self._socket = connection
-        self._socket.setblocking(False)
         self._session: Session | None = None
         server.loop.watch(connection.fileno(), self._ready)
 

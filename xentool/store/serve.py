@@ -17,6 +17,7 @@ import select
 import socket
 
 from xentool.errors import HostError
+from xentool.store.spare import SpareDescriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class SocketServer:
         self._identity = _identity(path)
         self._epoll = select.epoll()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._spare = _spare()
+        self._spare = SpareDescriptor()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._epoll.register(self._wake_read, select.EPOLLIN)
 
@@ -132,8 +133,7 @@ class SocketServer:
         self._listener.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
-        if self._spare >= 0:
-            os.close(self._spare)
+        self._spare.close()
         # Another server may have taken the place meanwhile: its socket stays.
         if _identity(self.path) == self._identity:
             os.unlink(self.path)
@@ -148,7 +148,7 @@ class SocketServer:
                 return
             except OSError as exc:
                 if exc.errno in (errno.EMFILE, errno.ENFILE):
-                    self._turn_away()
+                    self._spare.turn_away(self._listener)
                 elif exc.errno not in (errno.ECONNABORTED, errno.ENOMEM, errno.ENOBUFS):
                     raise
                 self.server.log(f"accept: {exc.strerror}")
@@ -160,19 +160,6 @@ class SocketServer:
             self._peer_of[connection] = peer
             connection.on_output = self._ready.append
             self._epoll.register(peer.descriptor, _IN)
-
-    def _turn_away(self) -> None:
-        """Hang up on who comes when there are no descriptors left.
-
-        Left in the queue he would wait without knowing for what, and the listener would stay ready.
-        """
-        if self._spare >= 0:
-            os.close(self._spare)
-        try:
-            self._listener.accept()[0].close()
-        except OSError:
-            pass  # another thread was faster with the descriptor, or he has gone by himself
-        self._spare = _spare()
 
     def _serve(self, peer: _Peer, events: int) -> None:
         if events & _OUT:
@@ -236,14 +223,6 @@ class SocketServer:
         peer.connection.close()
         self._epoll.unregister(peer.descriptor)
         peer.socket.close()
-
-
-def _spare() -> int:
-    """A descriptor to give up when there are no others; -1 if there are none already."""
-    try:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return -1
 
 
 def _identity(path: str) -> tuple[int, int]:
