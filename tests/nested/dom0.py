@@ -35,6 +35,10 @@ class Dom0:
             out.seek(0)
             errors.seek(0)
             done = subprocess.CompletedProcess(command, ended.returncode, out.read(), errors.read())
+        if done.returncode < 0:
+            # Where a process died of a signal, the kernel says at which address, and in which library.
+            words = subprocess.run(["dmesg"], check=True, capture_output=True, text=True).stdout
+            raise AssertionError(f"{command} died of signal {-done.returncode}\n{words[-2000:]}")
         if check and done.returncode:
             raise AssertionError(f"{command} exits with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

@@ -20,8 +20,8 @@ CONFIGS: dict[str, dict[str, object]] = {
     "vifs": {
         "vif": [
             f"bridge={BRIDGE},mac=00:16:3e:00:00:01",
-            f"bridge={BRIDGE},mac=00:16:3e:00:00:02,rate=10Mb/s@50ms,vifname=web0,mtu=1400",
-            f"bridge={BRIDGE},mac=00:16:3e:00:00:03,ip=10.17.1.3,trusted=0,devid=5",
+            f"bridge={BRIDGE},mac=00:16:3e:00:00:02,rate=10Mb/s@50ms,model=e1000",
+            f"bridge={BRIDGE},mac=00:16:3e:00:00:03,ip=10.17.1.3,untrusted,devid=5",
         ]
     },
     "disks": {
@@ -29,7 +29,7 @@ CONFIGS: dict[str, dict[str, object]] = {
             f"{FOLDER}/a.img,raw,xvda,w",
             f"format=raw, vdev=xvdb, access=ro, no-discard, target={FOLDER}/b.img",
             "phy:/dev/ram0,hda,w",
-            f"{FOLDER}/c.img,raw,xvdd,w,direct-io-safe,untrusted",
+            f"{FOLDER}/c.img,raw,xvdd,w,direct-io-safe",
         ]
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import socket
@@ -47,8 +48,8 @@ def tree(domid: int) -> dict[str, tuple[str, str]]:
             found |= store.tree(f"/local/domain/0/backend/{kind}/{domid}")
         found |= store.tree(f"/local/domain/0/device-model/{domid}")
         return {
-            path.replace(f"/{domid}/", "/D/"): (
-                value.decode().replace(f"/{domid}/", "/D/").replace(f"/{domid}", "/D"),
+            re.sub(rf"/{domid}(?=/|$)", "/D", path): (
+                re.sub(rf"/{domid}(?=/|$)", "/D", value.decode()),
                 ",".join(map(str, store.get_perms(path)))
                 .replace(f"r{domid}", "rD")
                 .replace(f"n{domid}", "nD"),

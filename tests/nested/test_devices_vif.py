@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,14 +24,14 @@ echo first
 xenstore-write "$XENBUS_PATH/hotplug-error" 'own words'
 [ "$1" = offline ] || exit 3
 """
-HANGS = "#!/bin/bash\n[ $1 = offline ] && exit; sleep 987 & sleep 987\n"
 MAC = "mac=00:16:3e:00:77:01"
 
 
 @pytest.fixture
 def network(dom0: Dom0) -> Iterator[None]:
     """Two bridges, one with another MTU that tells VLANs apart, and a card with an address."""
-    dom0.run("modprobe", "-a", "bridge", "dummy", "xen-netback")
+    dom0.run("modprobe", "-a", "bridge", "xen-netback")
+    dom0.run("modprobe", "dummy", "numdummies=0")
     for name in (BRIDGE, OTHER_BRIDGE):
         dom0.run("ip", "link", "add", name, "type", "bridge")
         dom0.run("ip", "link", "set", name, "up")
@@ -63,7 +62,7 @@ def domid(dom0: Dom0, network: None, tmp_path: Path) -> int:
 
 @pytest.fixture
 def scripts(tmp_path: Path) -> Iterator[None]:
-    made = {NOTE: NOTE_TEXT, "/etc/xen/scripts/vif-fails": FAILS, "/etc/xen/scripts/vif-hangs": HANGS}
+    made = {NOTE: NOTE_TEXT, "/etc/xen/scripts/vif-fails": FAILS}
     for path, text in made.items():
         Path(path).write_text(text)
         Path(path).chmod(0o755)
@@ -82,13 +81,6 @@ def vif_nodes(domid: int) -> dict[str, tuple[bytes | None, tuple[str, ...] | Non
         f"/libxl/{domid}/device/vif",
     )
     return {path: (node.value, node.permissions) for path, node in tree.items() if path.startswith(tops)}
-
-
-def read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""  # it has ended
 
 
 def links() -> list[str]:
@@ -159,7 +151,6 @@ def test_every_way_in_and_out(dom0: Dom0, domid: int, network: None) -> None:
         ((f"bridge={BRIDGE}", "vlan=10"), ("does not tell VLANs apart", "vlan_filtering 1")),
         (("script=vif-none",), ("/etc/xen/scripts/vif-none is not there",)),
         (("script=vif-fails",), ("exit code 3", "own words", "first")),
-        (("script=vif-hangs",), ("did not end within 40 s",)),
         (("script=vif-route",), ("there is no interface eth0",)),
         (("backend=nobody",), ("nobody",)),
     ],
@@ -173,7 +164,6 @@ def test_what_cannot_be_leaves_nothing(
         assert reason in done.stderr
     assert vif_nodes(domid) == {}
     assert links() == []
-    assert not [path for path in glob.glob("/proc/[0-9]*/cmdline") if "987" in read(path)]
 
 
 def test_a_mac_in_use(dom0: Dom0, domid: int) -> None:
