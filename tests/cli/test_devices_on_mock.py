@@ -66,6 +66,29 @@ def test_a_vif_comes_and_goes(tiny: Host) -> None:
     assert tiny.run("store", "audit")[0] == 0
 
 
+def test_a_number_that_is_taken(tiny: Host) -> None:
+    assert tiny.run("network-attach", "tiny") == (0, "", "")
+    for flags in ([], ["-N"]):
+        code, _, err = tiny.run("network-attach", *flags, "tiny", "devid=0")
+        assert (code, "cannot attach vif 0: the domain has a network interface of that number" in err) == (
+            6,
+            True,
+        )
+
+
+def test_vifs_of_one_mac_are_told_apart_by_their_numbers(tiny: Host) -> None:
+    mac = "00:16:3e:00:00:01"
+    assert tiny.run("mock", "bridge", "dmz")[0] == 0
+    for bridge in ("xenbr0", "dmz"):
+        assert tiny.run("network-attach", "tiny", f"bridge={bridge}", f"mac={mac}") == (0, "", "")
+    code, _, err = tiny.run("network-detach", "tiny", mac)
+    assert (code, "0 and 1 of domain 1 have that MAC address" in err) == (2, True)
+    assert tiny.run("network-detach", "-f", "tiny", "0") == (0, "", "")
+    nics = recorded(tiny, "nics")
+    assert isinstance(nics, list)
+    assert [(nic["devid"], nic["mac"], nic["bridge"]) for nic in nics] == [(1, mac, "dmz")]
+
+
 def test_a_disk_comes_and_goes(tiny: Host) -> None:
     image = f"{tiny.folder}/data.raw"
     code, out, _ = tiny.run("block-attach", "-N", "tiny", f"{image},raw,xvda,w")
@@ -117,6 +140,10 @@ def test_what_cannot_be_attached_leaves_nothing(tiny: Host) -> None:
     ):
         code, out, err = tiny.run(*argv)
         assert (code, out, word in err) == (1, "", True), err
+    for command, word in (("network-attach", "devid=0"), ("block-attach", "/dev/null,raw,xvda,w")):
+        code, _, err = tiny.run(command, "tiny", word, "backend=nobody")
+        assert (code, "no domain nobody to serve it" in err) == (1, True), err
+        assert ("vif 0" in err) == (command == "network-attach")
     assert listed(tiny, "network-list") == listed(tiny, "block-list") == []
     assert [name for name in os.listdir(f"{tiny.folder}/host/run/journal") if "create" in name] == []
     assert tiny.run("store", "audit")[0] == 0

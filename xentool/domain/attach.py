@@ -127,7 +127,9 @@ def _forget(host: Host, uuid: str, device: Recorded) -> None:
     def is_it(entry: Mapping[str, object]) -> bool:
         if kind == "vbd":
             return vdev is not None and entry.get("vdev") == vdev
-        return entry.get("devid") == int(devid) or (mac is not None and entry.get("mac") == mac)
+        if "devid" in entry:
+            return entry["devid"] == int(devid)
+        return mac is not None and entry.get("mac") == mac
 
     with userdata.locked(host, domid, uuid):
         userdata.amend(host, domid, uuid, lambda record: remove_devices(record, LISTS[kind], is_it))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from xentool.devices.record import is_number, read_records
 from xentool.domain.attach import attach_device, detach_device, taken_devids
 from xentool.domain.names import resolve_introduced
-from xentool.errors import NotFoundError
+from xentool.errors import InUseError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ def vif_maker(host: Host, vif: Vif, uuid: str) -> Make:
 
     def make(taken: list[int]) -> tuple[Device, dict[str, Json]]:
         numbered = vif if vif.devid is not None else vif.replace(devid=lowest_free(taken))
+        if numbered.devid in taken:
+            raise InUseError(
+                "attach vif",
+                numbered.devid,
+                "the domain has a network interface of that number already",
+                hint="leave devid out, and it gets one that is free",
+            )
         return make_vif(host, numbered, uuid), dict(nic_entry(numbered, uuid))
 
     return make
@@ -99,9 +106,17 @@ def _find_vif(host: Host, domid: DomId, which: str) -> Recorded:
         return read_records(host.store, domid, [("vif", int(which))])[0]
     recorded = read_records(host.store, domid, [("vif", devid) for devid in taken])
     wanted = which.lower().replace("-", ":")
-    for device in recorded:
-        if ":" in wanted and device.nodes.get("mac", "").lower() == wanted:
-            return device
+    found = [device for device in recorded if ":" in wanted and device.nodes.get("mac", "").lower() == wanted]
+    if len(found) > 1:
+        numbers = " and ".join(device.path.rpartition("/")[2] for device in found)
+        raise UsageError(
+            "find vif",
+            which,
+            f"{numbers} of domain {domid} have that MAC address",
+            hint="say which by its number",
+        )
+    if found:
+        return found[0]
     there = ", ".join(
         f"{devid} ({device.nodes.get('mac', 'no MAC')})"
         for devid, device in zip(taken, recorded, strict=True)

@@ -74,6 +74,7 @@ vif:
             "its own devid",
         ),
         ("vif=['mac=0:1:2:3:4:5', 'mac=00:01:02:03:04:05']", "a.cfg", "both have mac 00:01:02:03:04:05", ""),
+        ("vif=['vifname=web', 'vifname=web']", "a.cfg", "both have vifname web", "give each its own vifname"),
         ("vif=['type=ioemu']", "a.cfg", "a PV guest has no emulated devices", "type=vif"),
         ("vif:\n- {bridge: x, mtu: 1}", "a.yaml", "vif[0] = {bridge: ", ""),
         ("vif:\n- {bridge: x, bridge: y}", "a.yaml", "bridge is given twice", ""),

@@ -299,8 +299,9 @@ def _vifs(reader: Reader) -> tuple[Vif, ...]:
     seen: dict[str, int] = {}
     for place, entry in enumerate(reader.entries("vif", parse_vif, vif_of_mapping)):
         vif = entry if entry.devid is not None else entry.replace(devid=place)
-        for what in (f"devid {vif.devid}", f"mac {vif.mac}" if vif.mac else ""):
-            if what and seen.setdefault(what, place) != place:
+        named = [f"{key} {value}" for key in ("mac", "vifname") if (value := getattr(vif, key))]
+        for what in (f"devid {vif.devid}", *named):
+            if seen.setdefault(what, place) != place:
                 raise reader.error(
                     "vif",
                     f"entries {seen[what]} and {place} (the first is 0) both have {what}",
