@@ -10,9 +10,9 @@ from __future__ import annotations
 from time import monotonic
 
 from xentool.devices.nodes import device_nodes
-from xentool.devices.paths import domain_path
+from xentool.devices.paths import domain_path, libxl_path
 from xentool.devices.xenbus import CLOSED, CLOSING, INIT_WAIT, await_state
-from xentool.errors import InUseError, TimedOutError, XentoolError
+from xentool.errors import InUseError, NotFoundError, TimedOutError, XentoolError
 from xentool.store.nodes import write_nodes
 from xentool.units import DOMAIN0
 
@@ -50,6 +50,7 @@ def place(
 
     Raises:
         InUseError: the domain has a device of that kind and number.
+        NotFoundError: the domain was destroyed meanwhile.
         XentoolError: what a device's hotplug found.
     """
     if not devices:
@@ -61,15 +62,7 @@ def place(
         prepared.append((device, address, more))
 
     def write(transaction: Transaction) -> None:
-        taken = transaction.read_many([f"{address.record}/backend" for _, address, _ in prepared])
-        for (device, _address, _), there in zip(prepared, taken, strict=True):
-            if there is not None:
-                raise InUseError(
-                    f"attach {device.title} to domain",
-                    domid,
-                    "it has that device already",
-                    hint="choose another number or name, or detach that one first",
-                )
+        _refuse_taken(transaction, domid, prepared)
         nodes: list[Node] = []
         with transaction.batch() as batch:
             for device, address, more in prepared:
@@ -90,6 +83,27 @@ def place(
         model.start(host, domid)
 
 
+def _refuse_taken(
+    transaction: Transaction, domid: DomId, prepared: Sequence[tuple[Device, Address, object]]
+) -> None:
+    """Raise if a number is taken, or if there is no such domain any more.
+
+    In the transaction: a domain that goes before that ends would be left with these nodes alone.
+    """
+    records = [f"{address.record}/backend" for _, address, _ in prepared]
+    *taken, place, record = transaction.read_many([*records, domain_path(domid), libxl_path(domid)])
+    if domid != DOMAIN0 and (place is None or record is None):
+        raise _destroyed(prepared[0][0], domid)
+    for (device, _, _), there in zip(prepared, taken, strict=True):
+        if there is not None:
+            raise InUseError(
+                f"attach {device.title} to domain",
+                domid,
+                "it has that device already",
+                hint="choose another number or name, or detach that one first",
+            )
+
+
 def connect(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
     """Wait until each backend's driver has found its device, and tie it to Domain-0.
 
@@ -104,7 +118,9 @@ def connect(host: DeviceHost, domid: DomId, devices: Sequence[Device]) -> None:
     deadline = monotonic() + READY_SECONDS
     for device in devices:
         address = device.address(domid)
-        state = await_state(host.store, address, _TAKEN, max(0.0, deadline - monotonic()))
+        state = await_state(host.store, address, (None, *_TAKEN), max(0.0, deadline - monotonic()))
+        if state is None:
+            raise _destroyed(device, domid)
         if state not in _TAKEN:
             raise _not_taken(host, device, address)
         _refuse_failed(host, device, address, state)
@@ -136,6 +152,15 @@ def _refuse_failed(host: DeviceHost, device: Device, address: Address, state: in
         address.domid,
         f"the backend's driver in {_place(address)} gave it up" + (f": {said}" if said else ""),
         hint="`dmesg` there may say more",
+    )
+
+
+def _destroyed(device: Device, domid: DomId) -> NotFoundError:
+    return NotFoundError(
+        f"attach {device.title} to domain",
+        domid,
+        "it was taken away meanwhile",
+        hint=f"`xentool list` shows whether domain {domid} is still there",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager
+from functools import partial
 
 from xentool.devices.paths import backend_path, domain_path, libxl_path
 from xentool.devices.record import prune, recorded
@@ -53,12 +54,7 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     consoles = _owned_consoles(host, domid)
 
     def remove_nodes() -> None:
-        with host.store.batch() as batch:
-            for console in consoles:
-                batch.rm(console)
-            batch.rm(vm_path(uuid))
-            batch.rm(domain_path(domid))
-            batch.rm(libxl_path(domid))
+        _remove_nodes(host, domid, [*consoles, vm_path(uuid), domain_path(domid), libxl_path(domid)])
 
     failed: list[Exception] = []
     steps: tuple[Callable[[], object], ...] = (
@@ -86,6 +82,34 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     if failed:
         for other in failed[1:]:
             failed[0].add_note(f"and: {other}")
+        raise failed[0]
+
+
+def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
+    """Remove the domain's nodes; before them, the devices that were plugged since we began.
+
+    Who plugs one writes its nodes in a transaction that fails once the domain's own are gone
+    (`plug.place`). So each is either seen here or never there.
+    """
+
+    def remove(transaction: Transaction, last: bool) -> list[Recorded]:
+        late = [] if last else recorded(transaction, domid)
+        if not late:
+            with transaction.batch() as batch:
+                for path in paths:
+                    batch.rm(path)
+        return late
+
+    failed: list[XentoolError] = []
+    for last in (False, False, True):
+        late = host.store.run_transaction(partial(remove, last=last))
+        if not late:
+            break
+        try:
+            _remove_devices(host, late)
+        except XentoolError as error:
+            failed.append(error)
+    if failed:
         raise failed[0]
 
 
