@@ -1,4 +1,4 @@
-"""The hypervisors that the contract is tried on.
+"""The hypervisors, and the Domain-0s, that the contracts are tried on.
 
 `mock-4.17` and `mock-4.20` are mocks in this process, `remote-4.17` is one behind a mock host's socket; `xen`
 (nested) is the Xen that this machine runs on, in the lab's dom0. What the tests demand was read off real Xen;
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.contract.domain0 import BRIDGE, FREE, OTHER, PORT, OnLinux, OnMock
 from tests.contract.guests import Guests, Machine
 from xentool.hypervisor.calls import Hypercalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.contract.domain0 import Sysadmin
+    from xentool.dom0.port import Dom0
     from xentool.hypervisor.port import Hypervisor
 
 
@@ -83,3 +86,30 @@ def guests(xen: Hypercalls) -> Iterator[Guests]:
     guests = Guests(xen)
     yield guests
     guests.destroy_all()
+
+
+@pytest.fixture(scope="module", params=["mock", pytest.param("linux", marks=pytest.mark.nested)])
+def admin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sysadmin]:
+    if request.param == "mock":
+        directory = str(tmp_path_factory.mktemp("mock") / "host")
+        yield OnMock(directory)
+        from xentool.mockhost.life import stop
+
+        stop(directory)
+    elif not os.path.exists("/dev/xen/privcmd") or os.geteuid():
+        pytest.skip("not the lab's Domain-0")
+    else:
+        yield OnLinux()
+
+
+@pytest.fixture
+def dom0(admin: Sysadmin) -> Iterator[Dom0]:
+    """With a bridge, and an interface that is in none. Afterwards all is as it was."""
+    dom0 = admin.dom0
+    before = dict(dom0.blocks.loops()), dict(dom0.firewall.guarded())
+    admin.add_bridge(BRIDGE)
+    admin.add_interface(PORT)
+    yield dom0
+    for name in (BRIDGE, OTHER, PORT, FREE):
+        admin.delete(name)
+    assert (dict(dom0.blocks.loops()), dict(dom0.firewall.guarded())) == before

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from xentool.dom0.port import Dom0
 
+BRIDGE, OTHER, PORT, FREE = "ctbr0", "ctbr1", "ctport0", "ctport1"
+MAC = "00:16:3e:01:02:03"
+
 
 class Sysadmin(Protocol):
     """A Domain-0, and hands that make and delete interfaces there."""
