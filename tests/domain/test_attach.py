@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.mocked import MockedHost
+from xentool.devices.nodes import device_nodes
+from xentool.devices.vbd.device import disk_device
+from xentool.devices.vbd.spec import parse_disk
 from xentool.domain.create import create_domain
 from xentool.domain.lifecycle import destroy
 from xentool.domain.recover import finish_undone
 from xentool.domain.userdata import LOCK_NAME
-from xentool.errors import XentoolError
+from xentool.errors import InUseError, XentoolError
 from xentool.mockhost.life import attach, store_socket
 from xentool.store.client import StoreClient
+from xentool.store.nodes import commit_nodes
 from xentool.toolstack import devices as plugging
 
 if TYPE_CHECKING:
@@ -165,6 +169,34 @@ class MeanwhileStore(CutStore):
     def happen(self) -> None:
         self.other.start()
         self.other.join(0.05)
+
+
+def test_a_number_that_another_takes_meanwhile_stays_anothers(
+    mocked: MockedHost, domid: DomId, image: str, tmp_path: Path
+) -> None:
+    """Another that takes no lock, just before our nodes are committed: what it plugged is left alone."""
+    theirs = tmp_path / "theirs.img"
+    theirs.write_bytes(bytes(1 << 20))
+    disk = disk_device(parse_disk(f"{theirs},raw,xvdb,rw"), "/nonexistent")
+    address = disk.address(domid)
+    refused = 0
+
+    def take() -> None:
+        if not mocked.store.exists(address.record):
+            commit_nodes(mocked.store, device_nodes(disk, address))
+
+    for at in range(1, 30):
+        with MeanwhileStore(store_socket(mocked.directory)) as store:
+            store.at = at
+            store.other = Thread(target=take)
+            try:
+                attached(image)(mocked.host(store=store), str(domid))
+            except InUseError:
+                refused += 1
+                assert mocked.store.read_text(f"{address.record}/params") == str(theirs)
+        if mocked.store.exists(address.record):
+            plugging.detach_disk(mocked.host(), str(domid), "xvdb", force=True)
+    assert refused > 4
 
 
 @pytest.mark.parametrize("first", ["attach", "destroy"])

@@ -121,11 +121,13 @@ def test_figures(value: bytes | None, number: int) -> None:
 def test_disks_have_their_names_and_what_is_behind_them(host: Host, store: CountingClient) -> None:
     plug(store, "vbd", 3, 51712, dev="xvda", params="/img/a:b.raw", type="phy", mode="w")
     plug(store, "vbd", 3, 51728, params="qcow2:/img/b.qcow2", mode="r")
+    plug(store, "vbd", 3, 51760, dev="xvdd", params="/img/cluster.raw", mode="w!")
     plug(store, "vbd", 3, 51744, dev="xvdc", params="/run/x/empty-cdrom", mode="r", device_type="cdrom")
     disks = disk_views(host, ["3"])
     assert [(disk.vdev, disk.target, disk.read_only, disk.is_cdrom) for disk in disks] == [
         ("xvda", "/img/a:b.raw", False, False),
         ("xvdb", "/img/b.qcow2", True, False),
+        ("xvdd", "/img/cluster.raw", False, False),
         ("xvdc", "", True, True),
     ]
 

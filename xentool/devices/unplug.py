@@ -44,7 +44,7 @@ def detach(host: DeviceHost, device: Recorded, title: str, *, force: bool = Fals
         remove(host, [device])
         return
     state = parse_state(host.store.try_read(f"{address.back}/state"))
-    if state is not None and state > INIT_WAIT and state != CLOSED:
+    if state is not None and state > INIT_WAIT and state != CLOSED and _is_served(host, address):
         _tell_closing([address], host)
         state = await_state(host.store, address, (None, CLOSED), CLOSE_SECONDS)
         if state not in (None, CLOSED):
@@ -72,7 +72,7 @@ def remove(host: DeviceHost, devices: Sequence[Recorded]) -> None:
     _tell_closing(addresses, host, without_frontend=True)
     deadline = monotonic() + CLOSE_SECONDS
     for address in addresses:
-        if address.by_qemu and not _has_qemu(host, address):
+        if not _is_served(host, address):
             continue  # nobody is there to close it
         # Of a driver domain, whose own devd removes the backend, we wait for that; where it
         # is dead, or its devd is, we do not wait for ever.
@@ -93,7 +93,10 @@ def remove(host: DeviceHost, devices: Sequence[Recorded]) -> None:
         raise failed[0]
 
 
-def _has_qemu(host: DeviceHost, address: Address) -> bool:
+def _is_served(host: DeviceHost, address: Address) -> bool:
+    """Whether somebody may be there to close the backend: a QEMU can have died."""
+    if not address.by_qemu:
+        return True
     from xentool.devices.qemu import model
 
     return model.is_running(host, address.domid)

@@ -14,7 +14,7 @@ from xentool.domain import userdata
 from xentool.domain.config.amend import add_device, remove_devices
 from xentool.domain.journal import Journal
 from xentool.domain.names import resolve_introduced
-from xentool.errors import NotFoundError
+from xentool.errors import InUseError, NotFoundError
 from xentool.units import DomId
 
 TYPE_CHECKING = False
@@ -53,7 +53,12 @@ def attach_device(
                 devices.append(device)
                 plug.check(host, devices)
                 noted = f"{domid} {kind} {device.devid}"
-                plug.place(host, domid, devices, noted=lambda: entry.note("attach", noted))
+                try:
+                    plug.place(host, domid, devices, noted=lambda: entry.note("attach", noted))
+                except InUseError:
+                    # Taken by another between two attempts to commit: then it is not ours to take away.
+                    entry.facts.pop("attach", None)
+                    raise
                 userdata.amend(host, domid, uuid, lambda record: add_device(record, LISTS[kind], recorded))
             plug.connect(host, domid, devices)
         except BaseException as cause:

@@ -54,6 +54,12 @@ class VifView(DeviceView):
         self.tx_ring_ref = tx_ring_ref
         self.rx_ring_ref = rx_ring_ref
 
+    @property
+    def lock(self) -> list[str] | None:
+        """The addresses that the guest is held to, if any; None if it is not even held to its MAC address."""
+        words = self.record.get("lock")
+        return None if words is None else words.split()
+
 
 class DiskView(DeviceView):
     """A disk. `vdev` is its name ("xvda"), of which `devid` is the number; `target` is what is behind it."""
@@ -72,7 +78,7 @@ class DiskView(DeviceView):
 
     @property
     def read_only(self) -> bool:
-        return self.record.get("mode") != "w"
+        return "w" not in self.record.get("mode", "")
 
 
 class ChannelView(DeviceView):

@@ -15,7 +15,7 @@ from xentool.devices.device import Device
 from xentool.devices.qemu import model
 from xentool.devices.record import recorded
 from xentool.errors import HostError, TimedOutError, XentoolError
-from xentool.units import DomId
+from xentool.units import DOMAIN0, DomId
 
 if TYPE_CHECKING:
     from xentool.dom0.port import Dom0
@@ -230,6 +230,14 @@ def test_it_ends_with_the_last_that_it_serves(world: QemuWorld) -> None:
         assert len(world.daemons.running) == left
 
 
+def test_domain_0_s_own_stays(world: QemuWorld) -> None:
+    """Its QEMU is started with the host, by Xen's own init script: xl starts none."""
+    world.admin.write("/local/domain/0/device-model/0/state", "running")
+    world.daemons.running[99] = ["qemu", "-xen-domid", "0"]
+    model.stop_if_idle(world, DOMAIN0)
+    assert world.daemons.running
+
+
 @pytest.mark.parametrize("kind", ["console", "vfb", "9pfs"])
 def test_it_stays_for_what_else_it_may_serve(world: QemuWorld, kind: str) -> None:
     model.start(world, DOMID)
@@ -246,8 +254,9 @@ def test_it_stays_for_what_else_it_may_serve(world: QemuWorld, kind: str) -> Non
     assert not world.daemons.running
 
 
+@pytest.mark.parametrize("by", ["detach", "remove"])
 def test_what_a_dead_one_served_goes_without_waiting(
-    world: QemuWorld, monkeypatch: pytest.MonkeyPatch
+    world: QemuWorld, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     waited: list[object] = []
     monkeypatch.setattr(unplug, "await_state", lambda *_arguments: waited.append(1))
@@ -255,7 +264,12 @@ def test_what_a_dead_one_served_goes_without_waiting(
     plug.connect(world, DOMID, [disk()])
     world.drivers.backend = False
     world.daemons.running.clear()
-    unplug.remove(world, recorded(world.store, DOMID))
+    (device,) = recorded(world.store, DOMID)
+    world.admin.write(f"/local/domain/0/backend/qdisk/{GUEST}/51712/state", "4")
+    if by == "detach":
+        unplug.detach(world, device, "disk")
+    else:
+        unplug.remove(world, [device])
     assert waited == []
     assert recorded(world.store, DOMID) == []
 

@@ -164,12 +164,17 @@ def stop(host: DeviceHost, domid: DomId) -> None:
 def stop_if_idle(host: DeviceHost, domid: DomId) -> None:
     """End the domain's QEMU if no device of the domain is left that it could serve.
 
-    The caller holds libxl's lock on the domain, so that nobody is just adding one.
+    Domain-0's own stays: the host starts it (xen-qemu-dom0-disk-backend.service). The caller holds
+    libxl's lock on the domain, so that nobody is just adding one.
 
     Raises:
         XentoolError: as `stop`.
     """
-    if not host.store.exists(_top(domid)) or host.store.try_read(f"{libxl_path(domid)}/type") == b"hvm":
+    if (
+        domid == DOMAIN0
+        or not host.store.exists(_top(domid))
+        or host.store.try_read(f"{libxl_path(domid)}/type") == b"hvm"
+    ):
         return
     for device in recorded(host.store, domid):
         if device.address is None or device.address.backend_kind not in _KERNEL_KINDS:
