@@ -55,7 +55,7 @@ def some_domains() -> list[DomainView]:
     ]
 
 
-MAC = "00:16:3e:0a:0b:0c"
+MAC, ODD_MAC = "00:16:3e:0a:0b:0c", "00:16:3e:ff:00:01"
 
 
 def device(
@@ -71,7 +71,7 @@ def some_vifs() -> list[VifView]:
     broken = DeviceView(DomId(12), 7, -1, "", -1, -1, {})
     return [
         VifView(device("vif", 3, 0, 4, 12, mac=MAC, bridge="xenbr0", ip="10.0.0.5"), MAC, 768, 769),
-        VifView(device("vif", 3, 11, 1, -1, 5, mac="00:16:3e:ff:00:01"), "00:16:3e:ff:00:01", -1, -1),
+        VifView(device("vif", 3, 11, 1, -1, 5, mac=ODD_MAC, lock="10.0.0.5 2001:db8::5"), ODD_MAC, -1, -1),
         VifView(broken, "00:00:00:00:00:00", -1, -1),
     ]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.fakes import MAC
+from tests.cli.fakes import MAC, some_channels, some_disks, some_vifs
 from xentool.errors import NotFoundError, TimedOutError
+from xentool.units import DomId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +59,10 @@ def test_lists_as_json(xentool: Callable[..., Outcome]) -> None:
         "domid": 3, "devid": 0, "backend_domid": 0, "backend_path": "/local/domain/0/backend/vif/3/0",
         "state": 4, "event_channel": 12, "mac": MAC, "bridge": "xenbr0", "ip": "10.0.0.5", "vifname": None,
         "script": None, "rate": None, "mtu": None, "vlan": None, "tx_ring_ref": 768, "rx_ring_ref": 769,
+        "lock": None,
     }  # fmt: skip
     assert (second["backend_domid"], second["event_channel"]) == (5, None)
+    assert second["lock"] == ["10.0.0.5", "2001:db8::5"]
     assert (broken["backend_domid"], broken["state"]) == (None, None)
     disk, _, drive = json.loads(xentool("block-list", "--json", "3").out)
     assert disk == {
@@ -72,11 +75,31 @@ def test_lists_as_json(xentool: Callable[..., Outcome]) -> None:
     assert (channel["name"], channel["connection"], channel["path"]) == ("org.three", "socket", "/run/three")
 
 
+@pytest.mark.parametrize("backend_domid", [0, 32751])
+def test_the_usual_tables_fit_80_characters(backend_domid: int) -> None:
+    from xentool.cli.devicetables import channel_table, disk_table, vif_table
+
+    vif = some_vifs()[0]
+    vif.backend = vif.domid = DomId(backend_domid)
+    disk, channel = some_disks()[0], some_channels()[0]
+    for table in (vif_table([vif]), disk_table([disk]), channel_table([channel])):
+        assert max(map(len, table.splitlines())) <= 80
+
+
 def test_tables_say_on_a_terminal_what_the_text_says(backend: FakeBackend) -> None:
     from xentool.cli.devicetables import channel_table, disk_table, vif_table
 
     table = vif_table(backend.fake.vifs(["3", "12"]))
-    for word in (MAC, "connected", "initialising", "xenbr0", "10.0.0.5", "not there", "?"):
+    for word in (
+        MAC,
+        "connected",
+        "initialising",
+        "xenbr0",
+        "10.0.0.5 ",
+        "not there",
+        "10.0.0.5 2001:db8::5 (locked)",
+        "?",
+    ):
         assert word in table
     table = disk_table(backend.fake.disks(["3"]))
     for word in ("xvda", "51712", "read-write", "read-only", "cdrom, qdisk", "/img/web.raw", "(empty)"):

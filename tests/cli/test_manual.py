@@ -33,6 +33,13 @@ def test_every_option_is_on_the_commands_page_and_on_the_big_one(command: Comman
             assert spelling in big or option.hidden
 
 
+@pytest.mark.parametrize("command", LEAVES, ids=lambda command: str(command.name))
+def test_dry_runs_are_in_the_help_of_the_commands_that_have_them(
+    xentool: Callable[..., Outcome], command: Command
+) -> None:
+    assert ("--dry-run" in xentool(*command.name.split(), "--help").out) is command.dry_run
+
+
 def test_every_key_is_in_the_page_of_configs() -> None:
     from xentool.domain.config.keys import all_keys
 

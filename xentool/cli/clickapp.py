@@ -182,7 +182,8 @@ def _callback() -> Parsed:
 def _command(declared: Command) -> click.Command:
     own = {spelling for option in declared.options for spelling in option.spellings}
     names = {option.name for option in declared.options}
-    options = [*declared.options, *(o for o in _globals_without(own) if o.name not in names)]
+    common = _globals_without(own, dry_run=declared.dry_run)
+    options = [*declared.options, *(option for option in common if option.name not in names)]
     command = click.Command(
         declared.name.split()[-1],
         callback=lambda **_: _callback(),
@@ -195,7 +196,7 @@ def _command(declared: Command) -> click.Command:
     return command
 
 
-def _globals_without(spellings: set[str]) -> list[Option]:
+def _globals_without(spellings: set[str], *, dry_run: bool) -> list[Option]:
     """The global options, without the spellings that a command has taken for its own."""
     kept = []
     for option in GLOBALS:
@@ -209,7 +210,7 @@ def _globals_without(spellings: set[str]) -> list[Option]:
                     option.kind,
                     metavar=option.metavar,
                     choices=option.choices,
-                    hidden=option.name == "dry_run",
+                    hidden=option.name == "dry_run" and not dry_run,
                 )
             )
     return kept

@@ -29,10 +29,18 @@ def vif_table(vifs: Sequence[VifView]) -> str:
             vif.mac,
             _state(vif),
             _backend(vif),
-            *(Text(vif.record.get(key) or "-") for key in ("bridge", "ip")),
+            Text(vif.record.get("bridge") or "-"),
+            Text(_addresses(vif)),
             Text(vif.record.get("script", "-").rpartition("/")[2]),
         )
     return drawn(table, whole_rows=True)
+
+
+def _addresses(vif: VifView) -> str:
+    """Those that it is held to; or, if it is not, those that its script was told."""
+    if vif.lock is None:
+        return vif.record.get("ip") or "-"
+    return f"{' '.join(vif.lock)} (locked)".lstrip()
 
 
 def disk_table(disks: Sequence[DiskView]) -> str:

@@ -43,7 +43,11 @@ def drawn(*parts: RenderableType, whole_rows: bool = False) -> str:
 
 def new_table(title: str | None, *columns: tuple[str, str]) -> Table:
     """An open table; each column is its title and "left" or "right"."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
+    # Two blanks between columns, so that the usual table fits 80 characters.
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
     for name, side in columns:
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
     return table

@@ -82,6 +82,7 @@ def vif_dict(view: VifView) -> dict[str, object]:
         "rate": record.get("rate"),
         "mtu": record.get("mtu"),
         "vlan": record.get("vlan"),
+        "lock": view.lock,
         "tx_ring_ref": _known(view.tx_ring_ref),
         "rx_ring_ref": _known(view.rx_ring_ref),
     }
