@@ -56,3 +56,17 @@ def test_a_record_in_another_layout_is_written_anew(indent: int | None) -> None:
     other = json.dumps(BASE | {"on_reboot": "restart"}, indent=indent).encode() + b"\0"
     added = json.loads(add_device(other, "nics", {"mac": "x"})[:-1])
     assert list(added.items()) == [*BASE.items(), ("nics", [{"mac": "x"}]), ("on_reboot", "restart")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{\n    "c_info": {},\n    "b_info": {},\n    "nics": [\n\n    ]\n}\n\0',
+        '{\n    "b_info": {\n    "x": 1\n    },\n    "on_crash": "destroy"\n}\n',
+        '{\n    "b_info": {},\n    "nics": [ {"mac": "y"\n}\n    ]\n}\n',
+    ],
+)
+def test_a_record_that_somebody_has_edited_stays_json(text: str) -> None:
+    before = json.loads(text.rstrip("\0"))
+    added = json.loads(add_device(text.encode(), "nics", {"mac": "x"})[:-1])
+    assert added == before | {"nics": [*before.get("nics", []), {"mac": "x"}]}

@@ -61,12 +61,12 @@ def _add_to_text(text: str, key: str, entry: str) -> str | None:
         for number, line in enumerate(lines)
         if line.startswith(_INDENT + '"') and line.find('": ') > 0
     }
-    if lines[0] != "{" or "b_info" not in fields or "}" not in lines[-2:]:
+    if lines[0] != "{" or "b_info" not in fields or "}" not in lines[-2:] or not _is_laid_out(lines):
         return None
     if key in fields:
         opening = fields[key]
         closing = next((n for n in range(opening, len(lines)) if lines[n].rstrip(",") == _INDENT + "]"), 0)
-        if lines[opening] != f'{_INDENT}"{key}": [' or closing < opening + 2:
+        if lines[opening] != f'{_INDENT}"{key}": [' or closing < opening + 2 or not lines[closing - 1]:
             return None
         lines[closing - 1] += ","
         lines.insert(closing, entry)
@@ -78,6 +78,20 @@ def _add_to_text(text: str, key: str, entry: str) -> str | None:
     if not later:
         lines[at - 1] += ","
     return "\n".join([*lines[:at], *new, *lines[at:]])
+
+
+def _is_laid_out(lines: Sequence[str]) -> bool:
+    """Whether what stands at the first level are fields, and the ends of those that span lines."""
+    inside = False
+    for line in lines:
+        mark = line[4:5] if line.startswith(_INDENT) else " "
+        if mark in ("}", "]"):
+            inside = False
+        elif mark == '"':
+            if inside:
+                return False
+            inside = line.endswith(("{", "["))
+    return True
 
 
 def _rewrite(text: str, key: str, change: Callable[[list[Entry]], Sequence[object]]) -> bytes:
