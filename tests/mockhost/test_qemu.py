@@ -16,13 +16,15 @@ from tests.mockhost.devices import XVDA, Plugged
 from tests.support.mocked import MockedHost
 from xentool.devices.device import Device
 from xentool.domain.create import create_domain
-from xentool.units import MIB
+from xentool.hypervisor.calls import Hypercalls
+from xentool.mockhost.life import stop
+from xentool.mockhost.qemu import Qemu
+from xentool.units import MIB, DomId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xentool.dom0.port import Daemon
-    from xentool.units import DomId
 
 SECONDS = 10.0
 # What QEMU 7.2 adds to the toolstack's nodes.
@@ -219,6 +221,37 @@ def test_it_ends_with_its_mock_host(tmp_path: Path) -> None:
     assert select([daemon], [], [], SECONDS)[0]
     daemon.close()
     assert not os.path.exists(program)
+
+
+@contextmanager
+def in_this_process(directory: str, domid: DomId) -> Iterator[Qemu]:
+    qemu = Qemu(directory, domid, {})
+    events = qemu.events()
+    try:
+        yield qemu
+    finally:
+        events.close()
+        qemu.store.close()
+        qemu.hypervisor.close()
+        qemu.loop.close()
+
+
+def test_an_event_of_a_port_that_was_unbound_meanwhile(mocked: MockedHost, domid: DomId) -> None:
+    with in_this_process(mocked.directory, domid) as qemu:
+        events = qemu.events()
+        port = events.bind_interdomain(domid, Hypercalls(mocked.hypervisor).alloc_unbound(domid, DomId(0)))
+        events.unbind(port)
+        assert select([events], [], [], SECONDS)[0]
+        qemu.loop.set_deadline("end", 0.01, qemu.loop.stop)
+        qemu.loop.run()
+
+
+def test_an_event_channel_that_ends_with_the_mock_host(tmp_path: Path) -> None:
+    with MockedHost(tmp_path / "host") as other:
+        domid = create_domain(other.host(), other.config("guest"))
+        with in_this_process(other.directory, domid) as qemu:
+            stop(other.directory)
+            qemu.loop.run()
 
 
 def test_another_mock_hosts_is_not_found(mocked: MockedHost, domid: DomId, tmp_path: Path) -> None:

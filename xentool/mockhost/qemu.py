@@ -15,7 +15,7 @@ import socket
 import sys
 from itertools import pairwise
 
-from xentool.errors import StoreError, StoreGoneError, TimedOutError, XentoolError
+from xentool.errors import MockHostError, StoreError, StoreGoneError, TimedOutError, XentoolError
 from xentool.hypervisor.mock.remote import RemoteMock
 from xentool.mockhost.life import store_socket
 from xentool.mockhost.loop import Loop
@@ -103,7 +103,7 @@ class Qemu:
         for name, listener in self.listeners.items():
             if not name.startswith("libxl-channel"):
                 # There is no QMP here: who asks is hung up on.
-                self.loop.watch(listener.fileno(), lambda _events, at=listener: at.accept()[0].close())  # type: ignore[misc]
+                self.loop.watch(listener.fileno(), lambda _events, at=listener: _hang_up_on(at))  # type: ignore[misc]
         self._buses = [
             Bus(
                 self.store,
@@ -125,11 +125,16 @@ class Qemu:
 
     def _event(self, events: RemoteEvents) -> None:
         port = events.pending()
-        if port is not None:
+        try:
             events.unmask(port)
-            heard = self.heard.get(port)
-            if heard is not None:
-                heard()
+        except MockHostError:
+            self.loop.stop()  # the mock host has ended
+            return
+        except OSError:
+            return  # it was unbound while the event was on its way
+        heard = self.heard.get(port)
+        if heard is not None:
+            heard()
 
     def map_ring(self, domid: int, references: Sequence[int]) -> FrameMapping:
         """Raises `OSError`."""
@@ -180,6 +185,13 @@ class Qemu:
             raise
         except (StoreError, TimedOutError) as error:
             bus.log(f"{path}: {error}")
+
+
+def _hang_up_on(listener: socket.socket) -> None:
+    try:
+        listener.accept()[0].close()
+    except BlockingIOError:
+        pass  # he has gone by himself
 
 
 def _listen(path: str) -> socket.socket:
