@@ -7,13 +7,15 @@ import shutil
 import signal
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 from xentool.dom0.linux import blocks
-from xentool.dom0.linux.blocks import LinuxBlocks, ScriptLock
+from xentool.dom0.linux.blocks import LinuxBlocks
+from xentool.dom0.linux.scriptlock import ScriptLock
 from xentool.errors import HostError
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ def child(work: Callable[[int], None]) -> Iterator[int]:
         os.close(reading)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def command(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def settled() -> None:
@@ -116,6 +122,47 @@ def test_a_loop_device_whose_image_was_removed_is_freed(image: str) -> None:
 
 
 @needs_loops
+@pytest.mark.parametrize("by", ["us", "losetup"])
+def test_a_loop_device_whose_image_was_renamed_is_freed(by: str) -> None:
+    linux = LinuxBlocks()
+    with TemporaryDirectory() as folder:  # short: the kernel keeps 63 bytes of the name
+        image = f"{folder}/disk.img"
+        with open(image, "wb") as file:
+            file.truncate(1 << 20)
+        _rename_while_in_use(linux, image, by)
+
+
+def _rename_while_in_use(linux: LinuxBlocks, image: str, by: str) -> None:
+    before = set(linux.loops())
+    if by == "losetup":
+        path = command("losetup", "--show", "-f", image).strip()
+    else:
+        loop = linux.attach_loop(image, read_only=False, direct_io=False)
+        path = loop.path
+        loop.keep()
+        loop.close()
+    os.rename(image, f"{image}.old")
+    linux.detach_loop(path, f"{image}.old.too")
+    assert set(linux.loops()) != before
+    linux.detach_loop(path, image)
+    settled()
+    assert set(linux.loops()) == before
+
+
+@needs_loops
+def test_a_loop_device_on_a_block_device(image: str) -> None:
+    linux = LinuxBlocks()
+    with closing(linux.attach_loop(image, read_only=False, direct_io=False)) as loop:
+        path = command("losetup", "--show", "-f", loop.path).strip()
+        try:
+            found = linux.describe(path).identity
+            assert linux.loops()[found[1:]] == ("device", *loop.device)
+        finally:
+            command("losetup", "-d", path)
+            settled()
+
+
+@needs_loops
 def test_writes_reach_the_file(image: str) -> None:
     linux = LinuxBlocks()
     loop = linux.attach_loop(image, read_only=False, direct_io=True)
@@ -167,6 +214,9 @@ def test_a_partition_s_disk(tmp_path: Path) -> None:
     assert blocks._whole_disk((8, 1), str(tmp_path)) == (8, 0)
     assert blocks._whole_disk((8, 0), str(tmp_path)) is None
     assert blocks._whole_disk((253, 1), str(tmp_path)) is None
+    assert blocks._overlapping((8, 1), str(tmp_path)) == [(8, 0)]
+    assert blocks._overlapping((8, 0), str(tmp_path)) == [(8, 1)]
+    assert blocks._overlapping((253, 1), str(tmp_path)) == []
 
 
 def test_paths_in_mountinfo() -> None:
@@ -223,6 +273,13 @@ def test_a_lock_whose_file_went_is_none(tmp_path: Path) -> None:
     taken[-1].release()
     for thread in threads:
         thread.join()
+
+
+def test_a_lock_whose_file_was_tidied_away_can_be_let_go(tmp_path: Path) -> None:
+    lock = ScriptLock(str(tmp_path))
+    (tmp_path / "block").unlink()
+    lock.release()
+    ScriptLock(str(tmp_path)).release()
 
 
 @pytest.mark.skipif(shutil.which("flock") is None, reason="needs util-linux")

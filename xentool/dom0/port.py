@@ -157,7 +157,10 @@ class Blocks(Protocol):
         """Free the loop device, if it is still that image's."""
 
     def loops(self) -> Mapping[tuple[int, int], tuple[str, int, int]]:
-        """The identity of the file behind each loop device (major, minor)."""
+        """The identity of the file, or block device, behind each loop device (major, minor)."""
+
+    def overlapping(self, device: tuple[int, int]) -> Sequence[tuple[int, int]]:
+        """What shares blocks with the device (major, minor): its partitions, or the disk it is a part of."""
 
     def mounted(self) -> Mapping[tuple[int, int], bool]:
         """The devices (major, minor) that Domain-0 itself has mounted, and whether for writing.

@@ -8,7 +8,7 @@ from xentool.errors import MockHostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from xentool.dom0.port import BlockTarget, ClaimLock
@@ -71,12 +71,18 @@ class MockBlocks:
         said = self._loop(path)
         return LinuxBlocks().read(path if said is None else said["image"], count, offset)
 
+    def overlapping(self, device: tuple[int, int]) -> Sequence[tuple[int, int]]:
+        """Of the machine's devices; those of the mock host have no partitions."""
+        from xentool.dom0.linux.blocks import LinuxBlocks
+
+        return () if device[0] == 7 else LinuxBlocks().overlapping(device)
+
     def mounted(self) -> Mapping[tuple[int, int], bool]:
         """Nothing: what the machine has mounted has nothing to do with the mock host."""
         return {}
 
     def lock(self) -> ClaimLock:
-        from xentool.dom0.linux.blocks import ScriptLock
+        from xentool.dom0.linux.scriptlock import ScriptLock
 
         return ScriptLock(os.path.join(self._connection.directory, "hotplug"))
 

@@ -85,6 +85,11 @@ class FakeBlocks(LinuxBlocks):
     def loops(self) -> Mapping[tuple[int, int], Identity]:
         return {device: identity for device, (identity, _) in self.table.items()}
 
+    def overlapping(self, device: tuple[int, int]) -> list[tuple[int, int]]:
+        """The second disk's, 8:16, partitions are 8:17 and 8:18."""
+        whole, parts = (8, 16), [(8, 17), (8, 18)]
+        return parts if device == whole else [whole] if device in parts else []
+
     def mounted(self) -> Mapping[tuple[int, int], bool]:
         return self.mounts
 

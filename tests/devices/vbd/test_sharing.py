@@ -77,6 +77,33 @@ def test_block_devices_by_number(world: DiskWorld) -> None:
         attach(world, "/dev/dm-1,,xvda", WEB)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [("sdb", "sdb1", True), ("sdb1", "sdb", True), ("sdb1", "sdb2", False), ("loop6", "sdb", True),
+     ("sdb", "loop6", True), ("loop6", "sdb2", False), ("loop6", "loop7", True), ("loop7", "sdb", True)],
+)  # fmt: skip
+def test_partitions_and_what_stands_on_them(world: DiskWorld, first: str, second: str, refused: bool) -> None:
+    """Loop device 6 is on the first partition, 7 on 6."""
+    world.blocks.devices |= {"/dev/sdb": (8, 16), "/dev/sdb1": (8, 17), "/dev/sdb2": (8, 18)}
+    world.blocks.devices |= {"/dev/loop6": (7, 6), "/dev/loop7": (7, 7)}
+    world.blocks.table |= {(7, 7): (("device", 7, 6), False), (7, 6): (("device", 8, 17), False)}
+    attach(world, f"/dev/{first},,xvda", DB)
+    if refused:
+        with pytest.raises(InUseError, match="of domain db"):
+            attach(world, f"/dev/{second},,xvda", WEB)
+    else:
+        attach(world, f"/dev/{second},,xvda", WEB)
+
+
+def test_a_partition_beside_one_that_is_mounted(world: DiskWorld) -> None:
+    """The disk of a mounted partition counts as mounted; its other partitions do not."""
+    world.blocks.devices |= {"/dev/sdb": (8, 16), "/dev/sdb2": (8, 18)}
+    world.blocks.mounts = {(8, 17): True, (8, 16): False}
+    attach(world, "/dev/sdb2,,xvda", WEB)
+    with pytest.raises(InUseError, match="mounted in Domain-0"):
+        attach(world, "/dev/sdb,,xvdb", DB)
+
+
 def test_qemu_s_disks_count(world: DiskWorld, tmp_path: Path) -> None:
     attach(world, f"{tmp_path}/q.qcow2,qcow2,xvda", DB)
     for text in ("q.qcow2,qcow2,xvda", "q.qcow2,qcow2,xvda,r"):

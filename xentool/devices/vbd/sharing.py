@@ -2,7 +2,8 @@
 
 The rule is that of Xen's block script. Its lock is held from the look at all backends until our
 own backend's nodes are in the store, so that of two who want a disk one always sees the other, be it
-the script. A disk is told by its device number or inode, through loop devices, not by its path.
+the script. A disk is told by its device number or inode, through loop devices, not by its path; a
+partition and its whole disk are the same to whoever writes one of them.
 
 (The script itself compares a hexadecimal device number with one that losetup prints in decimal, and
 so hardly ever finds a file that is shared.)
@@ -123,12 +124,19 @@ def refuse_shared(
     if mode == "!":
         return
     found = uses(host)
+    blocks = host.dom0.blocks
     devices = {use.device for use in found if use.device is not None}
+    if identity[0] == "device":
+        devices |= {identity[1:], *blocks.overlapping(identity[1:])}
     loops: Mapping[tuple[int, int], Identity] = {}
-    if identity[0] == "file" or any(device[0] == LOOP_MAJOR for device in (*devices, identity[1:])):
-        loops = host.dom0.blocks.loops()
-    wanted = _same_things(identity, loops)
-    _refuse_mounted(host, address, title, path, wanted, mode)
+    if identity[0] == "file" or any(device[0] == LOOP_MAJOR for device in devices):
+        loops = blocks.loops()
+    same = _same_things(identity, loops)
+    _refuse_mounted(host, address, title, path, same, mode)
+    wanted = set(same)
+    for kind, major, minor in same:
+        for other in blocks.overlapping((major, minor)) if kind == "device" else ():
+            wanted |= _same_things(("device", *other), loops)
     for use in found:
         if use.domid == address.domid or (mode == "r" and canonical_mode(use.mode) != "w"):
             continue
@@ -143,11 +151,13 @@ LOOP_MAJOR = 7
 
 
 def _same_things(identity: Identity, loops: Mapping[tuple[int, int], Identity]) -> set[Identity]:
-    """The thing itself; if it is a loop device, its file; and all loop devices on that file."""
+    """The thing itself; if it is a loop device, what is behind it; and all loop devices on any of these."""
     things = {identity}
-    if identity[0] == "device" and identity[1:] in loops:
-        things.add(loops[identity[1:]])
-    things |= {("device", *device) for device, image in loops.items() if image in things}
+    while identity[0] == "device" and loops.get(identity[1:], identity) not in things:
+        identity = loops[identity[1:]]
+        things.add(identity)
+    while more := {("device", *device) for device, image in loops.items() if image in things} - things:
+        things |= more
     return things
 
 

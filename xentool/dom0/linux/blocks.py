@@ -21,7 +21,9 @@ from xentool.errors import HostError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from xentool.dom0.linux.scriptlock import ScriptLock
     from xentool.errors import XentoolError
 
     Identity = tuple[str, int, int]
@@ -38,6 +40,9 @@ _CONFIG = struct.Struct("=2I232s8Q")
 """struct loop_config: descriptor, block size (0: the device's own), loop_info64, reserved."""
 _FLAGS = 8
 """Where in loop_info64's fields the flags are."""
+
+_FILE_NAME, _FILE_NAME_BYTES = 9, 63
+"""Where the file's name is, and what there is room for of it."""
 
 CONTROL = "/dev/loop-control"
 _ATTEMPTS = 1000
@@ -168,10 +173,14 @@ class LinuxBlocks:
         finally:
             os.close(descriptor)
 
-    def _is_image(self, info: tuple[int, ...], number: str, image: str) -> bool:
+    def _is_image(self, info: tuple[Any, ...], number: str, image: str) -> bool:
         if self.identify(image) == ("file", info[0], info[1]):
             return True
-        # Removed or replaced meanwhile: the kernel still knows by which name it was opened.
+        # Renamed meanwhile: it has kept the name it was given, by losetup too; of a long one only a part.
+        said = info[_FILE_NAME].rstrip(b"\0")
+        if len(said) < _FILE_NAME_BYTES and said in map(os.fsencode, (image, os.path.realpath(image))):
+            return True
+        # Removed or replaced: the kernel still knows by which name it was opened.
         try:
             with open(f"/sys/block/loop{number}/loop/backing_file", "rb") as file:
                 name = file.read().rstrip(b"\n").decode("utf-8", "surrogateescape")
@@ -191,10 +200,13 @@ class LinuxBlocks:
             try:
                 info = _status(descriptor)
                 if info is not None:
-                    found[_device(descriptor)] = ("file", info[0], info[1])
+                    found[_device(descriptor)] = _behind(info)
             finally:
                 os.close(descriptor)
         return found
+
+    def overlapping(self, device: tuple[int, int]) -> list[tuple[int, int]]:
+        return _overlapping(device, "/sys/dev/block")
 
     def mounted(self) -> Mapping[tuple[int, int], bool]:
         found: dict[tuple[int, int], bool] = {}
@@ -222,53 +234,9 @@ class LinuxBlocks:
         return found
 
     def lock(self) -> ScriptLock:
+        from xentool.dom0.linux.scriptlock import ScriptLock
+
         return ScriptLock("/var/run/xen-hotplug")
-
-
-class ScriptLock:
-    """The lock under which Xen's block script looks who uses a disk, and claims it.
-
-    The file goes when the lock does, so a lock counts only if the path still names the file.
-    Source: tools/hotplug/Linux/locking.sh.
-    """
-
-    __slots__ = ("_descriptor", "path")
-
-    def __init__(self, directory: str) -> None:
-        self.path = f"{directory}/block"
-        try:
-            os.makedirs(directory, exist_ok=True)
-            while True:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-                    if self._is_named(descriptor):
-                        break
-                except BaseException:
-                    os.close(descriptor)
-                    raise
-                os.close(descriptor)
-        except OSError as exc:
-            raise HostError(
-                "take the lock", self.path, exc.strerror or str(exc), hint="are you root?"
-            ) from exc
-        self._descriptor = descriptor
-
-    def _is_named(self, descriptor: int) -> bool:
-        held = os.fstat(descriptor)
-        try:
-            named = os.stat(self.path)
-        except FileNotFoundError:
-            return False
-        return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
-
-    def release(self) -> None:
-        if self._descriptor >= 0:
-            try:
-                os.unlink(self.path)
-            finally:
-                os.close(self._descriptor)
-                self._descriptor = -1
 
 
 def _free_number(path: str) -> int:
@@ -300,7 +268,7 @@ def _bound(number: int, image: int, path: str, how: int, flags: int) -> int | No
             hint="is /dev a devtmpfs? in a container it may not be",
         ) from None
     try:
-        _configure(descriptor, image, flags, path.encode("utf-8", "surrogateescape")[:63])
+        _configure(descriptor, image, flags, path.encode("utf-8", "surrogateescape")[:_FILE_NAME_BYTES])
     except BaseException as exc:
         os.close(descriptor)
         if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
@@ -332,7 +300,7 @@ def _configure(descriptor: int, image: int, flags: int, name: bytes) -> None:
         raise
 
 
-def _status(descriptor: int) -> tuple[int, ...] | None:
+def _status(descriptor: int) -> tuple[Any, ...] | None:
     """The fields of loop_info64; None of a loop device that is free."""
     info = bytearray(_INFO.size)
     try:
@@ -372,8 +340,35 @@ def _of_device(found: os.stat_result) -> Identity:
 
 
 def _device(descriptor: int) -> tuple[int, int]:
-    number = os.fstat(descriptor).st_rdev
+    return _split(os.fstat(descriptor).st_rdev)
+
+
+def _behind(info: tuple[Any, ...]) -> Identity:
+    """What a loop device is on. `rdevice` is 0, or before Linux 5.18 the file system's device, of a file."""
+    device, inode, rdevice = info[:3]
+    return ("device", *_split(rdevice)) if rdevice not in (0, device) else ("file", device, inode)
+
+
+def _split(number: int) -> tuple[int, int]:
     return os.major(number), os.minor(number)
+
+
+def _overlapping(device: tuple[int, int], sysfs: str) -> list[tuple[int, int]]:
+    disk = _whole_disk(device, sysfs)
+    if disk is not None:
+        return [disk]
+    folder = f"{sysfs}/{device[0]}:{device[1]}"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    return [_number(f"{folder}/{name}") for name in names if os.path.exists(f"{folder}/{name}/partition")]
+
+
+def _number(folder: str) -> tuple[int, int]:
+    with open(f"{folder}/dev", encoding="ascii") as file:
+        major, _, minor = file.read().strip().partition(":")
+    return int(major), int(minor)
 
 
 def _whole_disk(device: tuple[int, int], sysfs: str) -> tuple[int, int] | None:
@@ -381,9 +376,7 @@ def _whole_disk(device: tuple[int, int], sysfs: str) -> tuple[int, int] | None:
     folder = f"{sysfs}/{device[0]}:{device[1]}"
     if not os.path.exists(f"{folder}/partition"):
         return None
-    with open(f"{os.path.dirname(os.path.realpath(folder))}/dev", encoding="ascii") as file:
-        major, _, minor = file.read().strip().partition(":")
-    return int(major), int(minor)
+    return _number(os.path.dirname(os.path.realpath(folder)))
 
 
 def _unescaped(path: bytes) -> str:
