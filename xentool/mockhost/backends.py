@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from xentool.hypervisor.mock.session import Session
     from xentool.mockhost.blocks import BlockTable
     from xentool.mockhost.bounded import Log
-    from xentool.mockhost.loop import Loop
     from xentool.mockhost.network import Network
     from xentool.mockhost.store import HostStore
     from xentool.store.client import StoreClient
+    from xentool.store.watching import WatchEvent
 
 MAX_QUEUES = 2
 """As many as Domain-0 has vcpus."""
@@ -140,30 +140,18 @@ class BackendRoom(Room):
     """All backends of Domain-0, on a store connection of their own."""
 
     def __init__(
-        self, loop: Loop, session: Session, store: HostStore, network: Network, blocks: BlockTable, log: Log
+        self, session: Session, store: HostStore, network: Network, blocks: BlockTable, log: Log
     ) -> None:
         super().__init__(session, network, blocks)
-        self._loop = loop
-        self._store = store
         self._log = log
-        self._woken = False
-        self._client, connection = store.client()
-        connection.on_output = lambda _connection: self._wake()
-        self._bus = self.make_bus(self._client, "Domain-0", log.line)
+        client = store.watching_client(self._handle)
+        self._bus = self.make_bus(client, "Domain-0", log.line)
 
-    def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            self._loop.later(self._handle_events)
-
-    def _handle_events(self) -> None:
-        self._woken = False
-        while (event := self._client.next_event(0)) is not None:
-            try:
-                self._bus.handle(event.path, event.token)
-            except (StoreError, TimedOutError, OSError) as error:
-                self._log.line(f"Domain-0: {event.path}: {error}")
-        self._store.flush()
+    def _handle(self, event: WatchEvent) -> None:
+        try:
+            self._bus.handle(event.path, event.token)
+        except (StoreError, TimedOutError, OSError) as error:
+            self._log.line(f"Domain-0: {event.path}: {error}")
 
     def close(self) -> None:
         """The machine goes: let go of what is mapped."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xentool.mockhost.bounded import Log
     from xentool.mockhost.loop import Loop
     from xentool.mockhost.store import HostStore
-    from xentool.store.watching import Watch
+    from xentool.store.watching import Watch, WatchEvent
 
 _GRANT_REFERENCE = 0  # GNTTAB_RESERVED_CONSOLE
 _LOG_LIMIT = 1 << 20
@@ -115,7 +115,6 @@ class ConsoleDaemon:
     def __init__(self, loop: Loop, session: Session, store: HostStore, log: Log, folder: str) -> None:
         self.loop = loop
         self.session = session
-        self._store = store
         self._log = log
         self._folder = folder
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -125,9 +124,7 @@ class ConsoleDaemon:
                 os.unlink(os.path.join(folder, name))
         self._consoles: dict[int, Console | None] = {}
         self._watches: dict[int, Watch] = {}
-        self._client, connection = store.client()
-        self._woken = False
-        connection.on_output = lambda _connection: self._wake()
+        self._client = store.watching_client(self._handle)
         self._client.watch("@introduceDomain", "domains")
         self._client.watch("@releaseDomain", "domains")
 
@@ -136,19 +133,11 @@ class ConsoleDaemon:
         safe = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name)
         return os.path.join(self._folder, f"guest-{safe[:200]}.log")
 
-    def _wake(self) -> None:
-        if not self._woken:
-            self._woken = True
-            self.loop.later(self._handle_events)
-
-    def _handle_events(self) -> None:
-        self._woken = False
-        while (event := self._client.next_event(0)) is not None:
-            if event.token == "domains":  # noqa: S105 - a watch's token
-                self._look_at_domains()
-            else:
-                self._connect(int(event.token))
-        self._store.flush()
+    def _handle(self, event: WatchEvent) -> None:
+        if event.token == "domains":  # noqa: S105 - a watch's token
+            self._look_at_domains()
+        else:
+            self._connect(int(event.token))
 
     def _look_at_domains(self) -> None:
         domains = self.session.xen.domains

@@ -61,7 +61,7 @@ class MockHost:
         )
         network = Network()
         self._blocks = BlockTable()
-        self._backends = BackendRoom(self._loop, session, self._store, network, self._blocks, self._log)
+        self._backends = BackendRoom(session, self._store, network, self._blocks, self._log)
         self._dom0 = Dom0Server(self._loop, network, self._blocks, self._log, self._paths[2], self._changed)
         write_script(directory)
         self._guests = GuestYard(self._loop, xen, self._log)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from xentool.devices.xenbus import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISED, UNKNOWN
+from xentool.devices.xenbus import CONNECTED, INIT_WAIT
 from xentool.mockhost.loop import READ
 from xentool.mockhost.qemudisk import QemuDevice
 from xentool.mockhost.ring import BrokenRingError, console_ring
@@ -56,17 +56,7 @@ class QemuConsole(QemuDevice):
         self.watch_own_end()
         return True
 
-    def other_changed(self, state: int) -> None:
-        if state in (INITIALISED, CONNECTED):
-            if self.state != CONNECTED:
-                self._connect()
-        elif state == CLOSING:
-            self.switch_state(CLOSING)
-        elif state in (CLOSED, UNKNOWN):
-            self.disconnect()
-            self.switch_state(CLOSED)
-
-    def _connect(self) -> None:
+    def connect(self) -> None:
         reference = self.read_number(f"{self.other}/ring-ref")
         port = self.read_number(f"{self.other}/port")
         if reference is None or port is None:

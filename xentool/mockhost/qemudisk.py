@@ -52,6 +52,20 @@ class QemuDevice(Driver):
             for path in (self.other, self.node):
                 self.store.rm(path)
 
+    def other_changed(self, state: int) -> None:
+        if state in (INITIALISED, CONNECTED):
+            if self.state != CONNECTED:
+                self.connect()
+        elif state == CLOSING:
+            self.switch_state(CLOSING)
+        elif state in (CLOSED, UNKNOWN):
+            self.disconnect()
+            self.switch_state(CLOSED)
+
+    def connect(self) -> None:
+        """The frontend is ready: map what it shares, and go to Connected."""
+        raise NotImplementedError
+
     def map(self, reference: int, port: int) -> None:
         """The frontend's page and event channel. Raises `OSError`."""
         from xentool.units import DomId, Port
@@ -135,16 +149,10 @@ class Qdisk(QemuDevice):
     def other_changed(self, state: int) -> None:
         if state == INITIALISING and self.state == CLOSED and self._online:
             self.switch_state(INIT_WAIT)
-        elif state in (INITIALISED, CONNECTED):
-            if self.state != CONNECTED:
-                self._connect()
-        elif state == CLOSING:
-            self.switch_state(CLOSING)
-        elif state in (CLOSED, UNKNOWN):
-            self.disconnect()
-            self.switch_state(CLOSED)
+        else:
+            super().other_changed(state)
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
         self.disconnect()
         front = self.other
         reference = self.read_number(f"{front}/ring-ref")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xentool.mockhost.bounded import Log
     from xentool.mockhost.loop import Loop
     from xentool.store.connection import Connection
+    from xentool.store.watching import WatchEvent
 
 _GRANT_REFERENCE = 1  # GNTTAB_RESERVED_XENSTORE
 
@@ -115,6 +116,27 @@ class HostStore:
         if not domid:
             self._own_clients += 1
         return StoreClient(transport=LocalTransport(connection)), connection
+
+    def watching_client(self, handle: Callable[[WatchEvent], None]) -> StoreClient:
+        """A client of Domain-0 in this process, whose watch events go to `handle`, soon."""
+        client, connection = self.client()
+        woken = False
+
+        def handle_events() -> None:
+            nonlocal woken
+            woken = False
+            while (event := client.next_event(0)) is not None:
+                handle(event)
+            self.flush()
+
+        def wake(_connection: Connection) -> None:
+            nonlocal woken
+            if not woken:
+                woken = True
+                self._loop.later(handle_events)
+
+        connection.on_output = wake
+        return client
 
     def domains_changed(self) -> None:
         """A domain shut down or went away: what xenstored does on VIRQ_DOM_EXC."""
