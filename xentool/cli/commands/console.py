@@ -24,7 +24,10 @@ def console(
         return _show_log(context, domain, follow=follow)
     if follow:
         raise UsageError(
-            "console", "", "--follow is for --log", hint=f"xentool console --log --follow {domain}"
+            "attach to the console of domain",
+            domain,
+            "--follow is for --log",
+            hint=f"`xentool console --log --follow {domain}`",
         )
     from xentool.devices.console import ENDED, attach
 
