@@ -12,9 +12,10 @@ from xentool.devices.xenbus import CLOSED, INIT_WAIT
 from xentool.errors import StoreError, StoreGoneError, XentoolError
 from xentool.hypervisor.mock.arena import Arena
 from xentool.hypervisor.mock.session import Session
-from xentool.mockhost.backends import Room, close_bus
+from xentool.mockhost.backends import close_bus, make_bus
 from xentool.mockhost.blocks import BlockTable
 from xentool.mockhost.network import DEFAULT_BRIDGE, Network
+from xentool.mockhost.splitdriver import Room
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class DriverDomain(Room):
         self._guest = guest
         self._store = store
         self._loops: dict[str, LoopDevice] = {}
-        self._bus = self.make_bus(store, f"domain {guest.domain.domid}", guest.log)
+        self._bus = make_bus(self, store, f"domain {guest.domain.domid}", guest.log)
         self._watch = store.watch("backend", _DEVD)
 
     def handle(self, path: str, token: str) -> None:

@@ -9,12 +9,12 @@ import errno
 
 from xentool.devices.xenbus import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISED, INITIALISING, UNKNOWN
 from xentool.errors import XentoolError
-from xentool.mockhost.backends import MAX_QUEUES, Backend
+from xentool.mockhost.splitdriver import MAX_QUEUES, Backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from xentool.mockhost.backends import Room
     from xentool.mockhost.network import Interface
+    from xentool.mockhost.splitdriver import Room
     from xentool.mockhost.xenbus import Bus
     from xentool.store.watching import Watch
 
