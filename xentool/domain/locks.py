@@ -43,8 +43,12 @@ class libxl_lock:  # noqa: N801 - a function to its users; contextlib takes long
         self._descriptor = descriptor
 
     def __exit__(self, *_: object) -> None:
-        os.unlink(self._path)
-        os.close(self._descriptor)
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:  # somebody tidied up
+            pass
+        finally:
+            os.close(self._descriptor)
 
 
 class xl_lock:  # noqa: N801 - as above

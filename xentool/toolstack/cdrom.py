@@ -12,6 +12,7 @@ from xentool.domain.attach import attach_device, detach_device
 from xentool.domain.names import resolve_introduced
 from xentool.errors import HostError, UsageError, XentoolError
 from xentool.toolstack.devices import disk_maker, find_disk, planned
+from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,14 +82,23 @@ def _disk(drive: Recorded, target: str) -> Disk:
 
     vdev = drive.nodes.get("dev", "")
     if not target:
-        return parse_disk(f"vdev={vdev},devtype=cdrom")
+        return _as_served(drive, parse_disk(f"vdev={vdev},devtype=cdrom"))
     head, colon, tail = target.partition(":")
     form = (
         f"format={head},"
         if colon and "/" not in head and head in ("raw", "qcow", "qcow2", "vhd", "qed")
         else ""
     )
-    return parse_disk(f"{form}vdev={vdev},devtype=cdrom,target={tail if form else target}")
+    disk = parse_disk(f"{form}vdev={vdev},devtype=cdrom,target={tail if form else target}")
+    return _as_served(drive, disk)
+
+
+def _as_served(drive: Recorded, disk: Disk) -> Disk:
+    """The disk, served by the domain that serves the drive: another medium does not move it."""
+    address = drive.address
+    return (
+        disk if address is None or address.backend == DOMAIN0 else disk.replace(backend=str(address.backend))
+    )
 
 
 def _as_it_was(drive: Recorded) -> Disk:

@@ -117,6 +117,15 @@ def test_what_is_no_such_disk(
     assert world.blocks.times_locked == 0, "nobody else had to wait for that"
 
 
+def test_a_relative_path_is_one_below_dev(world: DiskWorld) -> None:
+    with pytest.raises(NotFoundError, match=r"/dev/no/such\.img: there is no such file") as caught:
+        attach(world, "no/such.img,,xvda")
+    assert "write the whole path" in caught.value.hint
+    with pytest.raises(NotFoundError) as caught:
+        attach(world, "/dev/no/such.img,,xvda")
+    assert "whole path" not in caught.value.hint
+
+
 def test_formats_that_fit(world: DiskWorld, tmp_path: Path) -> None:
     for form, content in (
         ("qcow2", b"QFI\xfb\0\0\0\2".ljust(512)),

@@ -133,6 +133,8 @@ class DiskHotplug:
         except XentoolError as error:
             kind = NotFoundError if isinstance(error, NotFoundError) else HostError
             hint = error.hint or "is the path right, and is its file system mounted?"
+            if path == f"/dev/{self._disk.target}":
+                hint = "what does not begin with / is looked for in /dev: write the whole path"
             raise kind("attach", self._title, f"{path}: {error.reason}", hint=hint) from error
         if other:
             hint = f"write format={other}" if other in ("raw", "qcow", "qcow2", "qed", "vhd") else ""
