@@ -15,6 +15,7 @@ from xentool.devices.nodes import device_nodes
 from xentool.devices.vbd.device import disk_device
 from xentool.devices.vbd.spec import parse_disk
 from xentool.domain.create import create_domain
+from xentool.domain.host import Host
 from xentool.domain.lifecycle import destroy
 from xentool.domain.recover import finish_undone
 from xentool.domain.userdata import LOCK_NAME
@@ -27,7 +28,6 @@ from xentool.toolstack import devices as plugging
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from xentool.domain.host import Host
     from xentool.units import DomId
 
     Action = Callable[[Host, str], object]
@@ -232,4 +232,28 @@ def test_a_domain_that_is_destroyed_while_a_disk_is_plugged(
         assert everything(mocked) == before, f"exchange {at} leaves something"
         if not was_other:
             break
+    assert at > 8
+
+
+@pytest.mark.parametrize("how", [cut, killed])
+def test_a_create_with_a_disk_may_be_cut_short_anywhere(
+    mocked: MockedHost, image: str, how: Callable[[MockedHost, int, Action, str], bool]
+) -> None:
+    before = everything(mocked)
+    config = mocked.config("cut", disks=(parse_disk(f"{image},raw,xvda,rw"),))
+
+    def create(host: Host, _domain: str) -> None:
+        with closing(attach(mocked.directory)) as hypervisor:  # a process's own
+            create_domain(
+                Host(lambda: hypervisor, lambda: host.store, mocked.paths, lambda: host.dom0), config
+            )
+
+    at = 1
+    while how(mocked, at, create, ""):
+        assert finish_undone(mocked.host())[1] == []
+        assert everything(mocked) == before, f"exchange {at} leaves something"
+        at += 1
+    (domid,) = set(everything(mocked)["domains"]) - set(before["domains"])  # type: ignore[call-overload]
+    mocked.destroy(domid)
+    assert everything(mocked) == before
     assert at > 8
