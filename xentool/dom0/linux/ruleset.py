@@ -8,8 +8,9 @@ Two tables of our own, both called ``xentool``:
   verdict map, so that a frame costs the same with one guest or a thousand. The name is matched when
   a frame comes: the rules stand before the interface does, and still do when it goes and comes back.
 - ``netdev``, the interface's own ingress hook, before all else in the kernel. It needs an interface
-  that is there, and goes with it. Those that are routed, or in an Open vSwitch, whose frames no bridge
-  hook sees, have their whole chain here, from before they are up. Those in a bridge have the MAC alone:
+  that is there, and goes with it; since Linux 6.16 it needs none, and is for the name. Those that are
+  routed, or in an Open vSwitch, whose frames no bridge hook sees, have their whole chain here, from
+  before they are up. Those in a bridge have the MAC alone:
 
 From frames to the group addresses of 802.1D a bridge learns their sender's MAC without calling its
 prerouting hook; hence a base chain on ``input``. From LLDP's it learns without calling any (br_input.c
