@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from xentool.domain.host import Host
 from xentool.domain.lifecycle import destroy
 from xentool.domain.recover import finish_undone
 from xentool.domain.userdata import LOCK_NAME
-from xentool.errors import InUseError, XentoolError
+from xentool.errors import HostError, InUseError, XentoolError
 from xentool.mockhost.life import attach, store_socket
 from xentool.store.client import StoreClient
 from xentool.store.nodes import commit_nodes
@@ -159,6 +160,31 @@ def test_a_detach_that_was_cut_short_can_be_done_again(
             break
         at += 1
     assert at > 8
+
+
+@pytest.mark.parametrize("fails", ["add", "remove"])
+def test_what_a_script_cannot_undo_is_no_device_of_the_domain_any_more(
+    mocked: MockedHost, domid: DomId, tmp_path: Path, fails: str
+) -> None:
+    """Its nodes are gone, whatever the script says: libxl's record must not tell of it either."""
+    script = tmp_path / "block-bad"
+    script.write_text(f'#!/bin/sh\n[ "$1" = remove ] || [ "$1" = {fails} ] || exit 0\nexit 3\n')
+    script.chmod(0o755)
+    before = everything(mocked)
+    (record,) = Path(mocked.paths.userdata).glob(f"userdata-d.{domid}.*")
+    content = json.loads(record.read_bytes().rstrip(b"\0"))
+    words = [f"script={script},vdev=xvdb,target=x"]
+    if fails == "add":
+        with pytest.raises(HostError, match="add failed"):
+            plugging.attach_disk(mocked.host(), str(domid), words)
+        finish_undone(mocked.host())
+    else:
+        plugging.attach_disk(mocked.host(), str(domid), words)
+        assert json.loads(record.read_bytes().rstrip(b"\0")) != content
+        with pytest.raises(HostError, match="remove failed"):
+            plugging.detach_disk(mocked.host(), str(domid), "xvdb")
+    assert json.loads(record.read_bytes().rstrip(b"\0")) == content
+    assert everything(mocked) == before
 
 
 class MeanwhileStore(CutStore):

@@ -14,7 +14,7 @@ from xentool.domain import userdata
 from xentool.domain.config.amend import add_device, remove_devices
 from xentool.domain.journal import Journal
 from xentool.domain.names import resolve_introduced
-from xentool.errors import InUseError, NotFoundError
+from xentool.errors import InUseError, NotFoundError, XentoolError
 from xentool.units import DomId
 
 TYPE_CHECKING = False
@@ -82,8 +82,8 @@ def detach_device(host: Host, uuid: str, device: Recorded, title: str, *, force:
     """
     from xentool.devices.unplug import detach
 
-    detach(host, device, title, force=force)
-    _forget(host, uuid, device)
+    with _forgotten(host, uuid, device):
+        detach(host, device, title, force=force)
 
 
 def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
@@ -110,8 +110,8 @@ def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
 
     with without_interruption():
         devices = read_records(host.store, domid, [(kind, devid)])
-        remove(host, devices)
-        _forget(host, facts["uuid"], devices[0])
+        with _forgotten(host, facts["uuid"], devices[0]):
+            remove(host, devices)
     return True
 
 
@@ -119,6 +119,26 @@ def taken_devids(host: Host, domid: DomId, kind: str) -> list[int]:
     """The numbers of the domain's devices of that kind."""
     listed = children(host.store, f"{libxl_path(domid)}/device/{kind}")
     return sorted(int(devid) for devid in listed if is_number(devid))
+
+
+class _forgotten:  # noqa: N801 - a function to its users; contextlib takes longer to import than to plug a disk
+    """A device that is gone at the end of the context is forgotten too, even if its script failed."""
+
+    __slots__ = ("_device", "_host", "_uuid")
+
+    def __init__(self, host: Host, uuid: str, device: Recorded) -> None:
+        self._host = host
+        self._uuid = uuid
+        self._device = device
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if kind is None or (
+            isinstance(error, XentoolError) and not self._host.store.exists(self._device.path)
+        ):
+            _forget(self._host, self._uuid, self._device)
 
 
 def _forget(host: Host, uuid: str, device: Recorded) -> None:
