@@ -38,7 +38,7 @@ def test_dom0_is_told_which_store_daemon_to_start() -> None:
 
 
 def test_the_cpu_has_no_feature_that_breaks_xen_under_tcg() -> None:
-    assert options(line(), "-cpu") == ["max,-smap,-rdtscp"]
+    assert options(line(), "-cpu") == ["max,-smap,-rdtscp,-xsave"]
 
 
 def test_the_image_is_not_written_and_a_crash_ends_the_machine() -> None:
