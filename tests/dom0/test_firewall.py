@@ -10,6 +10,7 @@ import pytest
 from tests.support import netns
 from xentool.dom0.linux import nft
 from xentool.dom0.linux.firewall import NftFirewall
+from xentool.dom0.linux.guards import read_devices, read_guards
 from xentool.dom0.linux.nft import Nft
 from xentool.errors import ConfigError, HostError, NotFoundError
 
@@ -42,6 +43,17 @@ def test_what_is_guarded_is_read_back(firewall: NftFirewall) -> None:
         "web+1@": ("10.0.0.4-10.0.0.6", "10.0.1.0/24", "2001:db8::1"),
         "lo": ("fe80::1",),
     }
+
+
+def test_a_guard_on_an_interface_that_was_renamed_is_that_ones(firewall: NftFirewall) -> None:
+    firewall.guard("lo", MAC, ["10.0.0.4"], bridged=False)
+    with Nft() as context:
+        listing = context.run("list table netdev xentool", json=True)
+        text = context.run("list table netdev xentool")
+    assert read_devices(text) == {"dev/lo": "lo"}
+    # As Linux lists it before 6.16: the chain keeps its name, and names its interface as that is called now.
+    devices = read_devices(text.replace('device "lo"', 'device "web"'))
+    assert read_guards("netdev", listing, devices) == {"web": ("10.0.0.4",)}
 
 
 def test_what_is_read_back_can_be_guarded_again(firewall: NftFirewall) -> None:

@@ -26,10 +26,10 @@ CONFIGS: dict[str, dict[str, object]] = {
     },
     "disks": {
         "disk": [
-            f"{FOLDER}/a.img,raw,xvda,w",
-            f"format=raw, vdev=xvdb, access=ro, no-discard, target={FOLDER}/b.img",
+            # One file alone: which of several gets which loop device, xl leaves to its scripts' race.
+            f"{FOLDER}/a.img,raw,xvda,w,direct-io-safe",
+            "format=raw, vdev=xvdb, access=ro, no-discard, target=/dev/ram1",
             "phy:/dev/ram0,hda,w",
-            f"{FOLDER}/c.img,raw,xvdd,w,direct-io-safe",
         ]
     },
 }
@@ -37,11 +37,10 @@ CONFIGS: dict[str, dict[str, object]] = {
 
 @pytest.fixture
 def world(dom0: Dom0) -> Iterator[None]:
-    """A bridge, images, a block device."""
+    """A bridge, an image, block devices."""
     dom0.run("modprobe", "brd")
     os.mkdir(FOLDER)
-    for name in ("a", "b", "c"):
-        Path(FOLDER, f"{name}.img").write_bytes(bytes(1 << 20))
+    Path(FOLDER, "a.img").write_bytes(bytes(1 << 20))
     with bridge(dom0):
         yield
     dom0.run("rm", "-r", FOLDER)

@@ -142,6 +142,32 @@ def test_every_way_in_and_out(dom0: Dom0, domid: int, network: None) -> None:
     assert "10.77.0.5" not in dom0.run("ip", "route").stdout
 
 
+def test_locks_come_back_after_a_flush_and_go_after_xl(dom0: Dom0, domid: int, network: None) -> None:
+    dom0.xentool("network-attach", "v", f"bridge={BRIDGE}", "lock", "ips=10.0.0.9")
+    # By its path Xen's own script is run, which renames the interface under its lock.
+    path = "script=/etc/xen/scripts/vif-bridge"
+    dom0.xentool("network-attach", "v", f"bridge={BRIDGE}", path, "vifname=named", "lock")
+    assert f"master {BRIDGE}" in dom0.run("ip", "link", "show", "named").stdout
+
+    def rules() -> set[str]:
+        return set(dom0.run("nft", "list", "ruleset").stdout.splitlines())
+
+    before = rules()
+    assert dom0.xentool("gc").stdout == ""
+    dom0.run("nft", "flush", "ruleset")
+    assert dom0.xentool("gc").stdout == f"locked again: named\nlocked again: vif{domid}.0\n"
+    assert '\t\ttype filter hook ingress device "named" priority -310; policy accept;' in rules()
+    assert {line for line in before if f"vif{domid}.0" in line} <= rules()
+    dom0.run("xl", "network-detach", "v", "0")
+    said = dom0.xentool("gc").stdout
+    assert (said.startswith("no longer locked"), said.endswith(f": vif{domid}.0\n")) == (True, True)
+    assert f"vif{domid}.0" not in dom0.run("nft", "list", "ruleset").stdout
+    dom0.xentool("network-detach", "v", "1")
+    assert "named" not in dom0.run("nft", "list", "ruleset").stdout
+    # Xen's script takes an interface's name for its domain and number, and writes the MTU there.
+    dom0.run("xenstore-rm", "/local/domain/named")
+
+
 @pytest.mark.parametrize(
     ("words", "reasons"),
     [

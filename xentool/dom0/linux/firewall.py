@@ -74,12 +74,13 @@ class NftFirewall:
                 raise exc.about("remove the rules of interface", name) from exc
 
     def guarded(self) -> Mapping[str, Sequence[str]]:
-        from xentool.dom0.linux.guards import read_guards
+        from xentool.dom0.linux.guards import read_devices, read_guards
 
         found: dict[str, Sequence[str]] = {}
         for family in self._families():
-            listing = self._run([f"list table {family} {ruleset.TABLE}"], json=True)
-            found |= read_guards(family, listing)
+            command = [f"list table {family} {ruleset.TABLE}"]
+            devices = read_devices(self._run(command)) if family == "netdev" else {}
+            found |= read_guards(family, self._run(command, json=True), devices)
         return found
 
     def _families(self) -> list[str]:

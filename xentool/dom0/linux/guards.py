@@ -9,12 +9,15 @@ Source: libnftables-json(5).
 from __future__ import annotations
 
 import json
+import re
+from types import MappingProxyType
 
 from xentool.dom0.linux import ruleset
 from xentool.errors import ConfigError, HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 
@@ -39,20 +42,31 @@ class _Table:
                     self.sets[thing["name"]] = thing.get("elem", [])
 
 
-def read_guards(family: str, listing: str) -> dict[str, tuple[str, ...]]:
-    """The addresses of each guarded interface, of ``nft --json list table``.
+def read_devices(listing: str) -> dict[str, str]:
+    """Chains and the interfaces that they are on, of ``nft list table``: nft 1.0.6 leaves them out of its JSON.
+
+    Before Linux 6.16 an interface that is renamed keeps its chain, and is listed there by its new name.
+    """
+    on_device = r'chain (\S+) \{\n\s*type filter hook ingress device "([^"]+)"'
+    return dict(re.findall(on_device, listing))
+
+
+def read_guards(
+    family: str, listing: str, devices: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, tuple[str, ...]]:
+    """The addresses of each guarded interface, of ``nft --json list table`` and of `read_devices`.
 
     Raises:
         HostError: the listing is not what nftables documents.
     """
     try:
         table = _Table(listing)
-        entries = _bridged(table) if family == "bridge" else _on_devices(table)
+        entries = _bridged(table) if family == "bridge" else _on_devices(table, devices)
         guards = {}
-        for name, chain in entries:
+        for device, name, chain in entries:
             lock = _lock(table, name) if chain == ruleset.chain_name(name) else None
             if lock is not None:
-                guards[name] = lock.addresses
+                guards[device] = lock.addresses
     except (ConfigError, ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
         raise HostError(
             "read the rules of table",
@@ -63,23 +77,24 @@ def read_guards(family: str, listing: str) -> dict[str, tuple[str, ...]]:
     return guards
 
 
-def _bridged(table: _Table) -> list[tuple[str, str]]:
-    """The interfaces in the map, and their chains, if both base chains still ask it."""
+def _bridged(table: _Table) -> list[tuple[str, str, str]]:
+    """The interfaces in the map, that name again, and their chains, if both base chains still ask it."""
     for base in ruleset.BASE_RULES:
         rules = table.chains.get(base, [])
         if len(rules) != 1 or rules[0][-1].get("vmap", {}).get("data") != f"@{ruleset.MAP}":
             return []
-    return [(name, verdict["goto"]["target"]) for name, verdict in table.maps.get(ruleset.MAP, [])]
+    return [(name, name, verdict["goto"]["target"]) for name, verdict in table.maps.get(ruleset.MAP, [])]
 
 
-def _on_devices(table: _Table) -> list[tuple[str, str]]:
-    """The interfaces with a base chain of their own, and the chains that it leads to."""
+def _on_devices(table: _Table, devices: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """The interfaces with a base chain of their own, the name that it was made for, the chain it leads to."""
     prefix = ruleset.base_name("")
-    return [
-        (ruleset.unescaped(chain.removeprefix(prefix)), rules[0][0]["goto"]["target"])
-        for chain, rules in table.chains.items()
-        if chain.startswith(prefix) and rules
-    ]
+    found = []
+    for chain, rules in table.chains.items():
+        if chain.startswith(prefix) and rules:
+            name = ruleset.unescaped(chain.removeprefix(prefix))
+            found.append((devices.get(chain, name), name, rules[0][0]["goto"]["target"]))
+    return found
 
 
 def _lock(table: _Table, name: str) -> ruleset.Lock | None:
