@@ -43,7 +43,7 @@ class _Table:
 
 
 def read_devices(listing: str) -> dict[str, str]:
-    """Chains and the interfaces that they are on, of ``nft list table``: nft 1.0.6 leaves them out of its JSON.
+    """Chains and their interfaces, of ``nft list table``: nft 1.0.6 leaves them out of its JSON.
 
     Before Linux 6.16 an interface that is renamed keeps its chain, and is listed there by its new name.
     """
