@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.nested.dom0 import RAMDISK, Dom0, write_config
 from tests.nested.traffic import QUIET, Guest
 from xentool.domain.kernel.formats import HEAD_SIZE, bzimage_payload, format_of
@@ -35,6 +37,7 @@ def copy_kernel(path: str, target: Path) -> None:
         reader.close()
 
 
+@pytest.mark.once
 def test_pvgrub_from_its_own_disk(dom0: Dom0, tmp_path: Path) -> None:
     image, root = Path("/var/tmp/own.img"), tmp_path / "root"
     (root / "boot/grub").mkdir(parents=True)

@@ -6,6 +6,8 @@ import lzma
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.nested.dom0 import Dom0, write_config
 from tests.nested.traffic import QUIET, Guest
 
@@ -30,6 +32,7 @@ def with_netback(dom0: Dom0, ramdisk: str, folder: Path) -> str:
     return str(result)
 
 
+@pytest.mark.once
 def test_traffic_through_a_driver_domain(dom0: Dom0, traffic_ramdisk: str, tmp_path: Path) -> None:
     common = {"kernel": dom0.kernel, "type": "pv", "cmdline": f"console=hvc0 {QUIET}"}
     driver_config = write_config(

@@ -10,6 +10,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.nested.dom0 import Dom0, write_config
 from tests.nested.traffic import DOM0_ADDRESS, QUIET, Capture, Guest, bridge, received_bytes, tap
 
@@ -86,6 +88,7 @@ def counts(frames: list[bytes], kinds: dict[str, bytes]) -> dict[str, int]:
     }
 
 
+@pytest.mark.once
 def test_a_guest_under_lock_and_one_at_a_rate(dom0: Dom0, tmp_path: Path, traffic_ramdisk: str) -> None:
     with ExitStack() as stack:
         name = stack.enter_context(bridge(dom0))

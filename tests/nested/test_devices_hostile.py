@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.nested.dom0 import Dom0, loops_in_use, write_config
 from tests.nested.traffic import QUIET, Guest, bridge
 
@@ -26,6 +28,7 @@ def seen(dom0: Dom0, guest: Guest) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.once
 def test_nothing_that_a_guest_writes_decides(dom0: Dom0, tmp_path: Path, traffic_ramdisk: str) -> None:
     image, later = Path("/var/tmp/hostile.img"), Path("/var/tmp/later.img")
     for path in (image, later):

@@ -154,6 +154,7 @@ def test_a_guest_talks_through_its_channels_and_gets_a_disk_of_qemu_s(
     assert not SOCKET.exists()
 
 
+@pytest.mark.once
 def test_a_guest_without_qemu_gets_one_and_loses_it_with_the_disk(dom0: Dom0, image: str, tiny: str) -> None:
     for tool in ("xentool", "xl", "xentool"):
         dom0.xentool("block-attach", tiny, f"{image},qcow2,xvda,w")
@@ -167,6 +168,7 @@ def test_a_guest_without_qemu_gets_one_and_loses_it_with_the_disk(dom0: Dom0, im
     assert until_gone() == []
 
 
+@pytest.mark.once
 def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image: str, tiny: str) -> None:
     dom0.xentool("block-attach", tiny, f"{image},qcow2,xvda,w")
     domid = int(dom0.xl("domid", tiny).stdout)
@@ -186,6 +188,7 @@ def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image
         os.unlink(f"{image}.b")
 
 
+@pytest.mark.once
 def test_a_create_that_is_killed_leaves_no_qemu(dom0: Dom0, image: str, tmp_path: Path) -> None:
     config = write_config(
         tmp_path / "killed.cfg", name="killed", type="pv", kernel=tiny_kernel(), memory=16,

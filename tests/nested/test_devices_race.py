@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.nested.dom0 import Dom0, loops_in_use, tiny_kernel, write_config
 
 CREATES = 100
@@ -54,6 +56,7 @@ sys.stdout.write(open(results).read())
 """
 
 
+@pytest.mark.once
 def test_one_of_a_hundred_gets_the_image(dom0: Dom0, tmp_path: Path) -> None:
     image = Path("/var/tmp/wanted.img")
     with open(image, "wb") as file:

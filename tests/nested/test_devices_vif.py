@@ -117,6 +117,7 @@ def test_nodes_and_ties_are_xl_s(dom0: Dom0, domid: int, scripts: None, words: t
     assert found[1] == found[0]
 
 
+@pytest.mark.once
 def test_every_way_in_and_out(dom0: Dom0, domid: int, network: None) -> None:
     words = (
         (f"bridge={OTHER_BRIDGE}", "vifname=named", "vlan=10p/20-21"),
@@ -181,6 +182,7 @@ def test_locks_come_back_after_a_flush_and_go_after_xl(dom0: Dom0, domid: int, n
         (("backend=nobody",), ("nobody",)),
     ],
 )
+@pytest.mark.once
 def test_what_cannot_be_leaves_nothing(
     dom0: Dom0, domid: int, scripts: None, words: tuple[str, ...], reasons: tuple[str, ...]
 ) -> None:
@@ -192,6 +194,7 @@ def test_what_cannot_be_leaves_nothing(
     assert links() == []
 
 
+@pytest.mark.once
 def test_a_mac_in_use(dom0: Dom0, domid: int) -> None:
     dom0.xl("network-attach", "v", MAC, f"bridge={BRIDGE}")
     done = dom0.xentool("network-attach", "v", MAC, f"bridge={BRIDGE}", check=False)
@@ -200,6 +203,7 @@ def test_a_mac_in_use(dom0: Dom0, domid: int) -> None:
     dom0.xentool("network-detach", "v", "0")
 
 
+@pytest.mark.once
 def test_open_vswitch(dom0: Dom0, domid: int, tmp_path: Path) -> None:
     os.makedirs("/run/openvswitch", exist_ok=True)
     database = str(tmp_path / "conf.db")
