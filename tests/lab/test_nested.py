@@ -42,16 +42,13 @@ class Boot(NamedTuple):
     xen: str
     xenstored: str = "xenstored"
     tests: str = "tests/nested tests/contract"
-    at_least: int = 200
+    at_least: int = 300
     marked: str = "nested"
 
 
 EVERYTHING = frozenset(RELEASES) if THOROUGH else {DEFAULT_XEN}
 BOOTS = {
-    **{
-        xen: Boot(xen) if xen in EVERYTHING else Boot(xen, at_least=150, marked="nested and not once")
-        for xen in RELEASES
-    },
+    **{xen: Boot(xen) if xen in EVERYTHING else Boot(xen, marked="nested and not once") for xen in RELEASES},
     "oxenstored": Boot(
         DEFAULT_XEN,
         "oxenstored",
