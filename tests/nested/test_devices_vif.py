@@ -143,6 +143,7 @@ def test_every_way_in_and_out(dom0: Dom0, domid: int, network: None) -> None:
     assert "10.77.0.5" not in dom0.run("ip", "route").stdout
 
 
+@pytest.mark.once
 def test_locks_come_back_after_a_flush_and_go_after_xl(dom0: Dom0, domid: int, network: None) -> None:
     dom0.xentool("network-attach", "v", f"bridge={BRIDGE}", "lock", "ips=10.0.0.9")
     # By its path Xen's own script is run, which renames the interface under its lock.
@@ -234,6 +235,7 @@ def test_open_vswitch(dom0: Dom0, domid: int, tmp_path: Path) -> None:
             dom0.run("ovs-appctl", "-t", daemon, "exit", check=False)
 
 
+@pytest.mark.once
 def test_the_host_s_defaults(dom0: Dom0, domid: int) -> None:
     conf = Path("/etc/xen/xl.conf")
     before = conf.read_text()

@@ -16,6 +16,8 @@ import pytest
 from tests.nested.dom0 import Dom0, tiny_kernel, write_config
 from tests.support import elfwriter
 
+pytestmark = pytest.mark.once
+
 
 def free_mib(dom0: Dom0) -> int:
     return int(dom0.xl("info", "free_memory").stdout)

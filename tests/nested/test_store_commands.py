@@ -11,6 +11,8 @@ import pytest
 
 from tests.nested.dom0 import MARKER, RAMDISK, Dom0, tiny_kernel, write_config
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def guests(dom0: Dom0, tmp_path: Path) -> Iterator[dict[str, int]]:

@@ -16,6 +16,8 @@ from tests.store.replay.steps import Generator, Request, Step
 from xentool.abi import xs_wire as xs
 from xentool.store.client import StoreClient
 
+pytestmark = pytest.mark.once
+
 SOCKET = "/run/xenstored/socket"
 REQUESTS = 20_000 if os.environ.get("XENTOOL_THOROUGH") else 5_000
 
