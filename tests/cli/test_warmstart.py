@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -104,8 +105,11 @@ def test_where_nothing_can_be_kept_everything_works(folder: Path) -> None:
     assert run(folder, "version")[0] == 0
 
 
-def test_modules_come_after_their_packages_and_what_they_import() -> None:
+def test_modules_come_after_their_packages_and_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry(name: str, source: str) -> warmstart.Entry:
+        module = ModuleType(name)
+        vars(module).update(dict.fromkeys("cpq"))  # what such imports leave
+        monkeypatch.setitem(sys.modules, name, module)
         return name, "", "", False, 0, 0, compile(source, name, "exec")
 
     entries = {
@@ -128,3 +132,20 @@ def test_what_is_no_command_has_no_file(argv: list[str], monkeypatch: pytest.Mon
     assert warmstart.of_command(["network-attach"]) is not None
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert warmstart.of_command(["network-attach"]) is None
+
+
+def test_what_is_imported_for_type_checkers_alone_comes_in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {
+        "module_a": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from module_b import other\nvalue = 1\n",
+        "module_b": "import sys, os.path\nfrom module_a import (\n    value,\n)\nother = value\n",
+    }
+    entries = {}
+    for name, source in sources.items():
+        code = compile(source, name, "exec")
+        module = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(code, vars(module))
+        entries[name] = (name, "", "", False, 0, 0, code)
+    for names in (["module_a", "module_b"], ["module_b", "module_a"]):
+        ordered = warmstart._in_order({name: entries[name] for name in names})
+        assert [entry[0] for entry in ordered] == ["module_a", "module_b"]

@@ -20,7 +20,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from importlib.util import MAGIC_NUMBER
     from types import CodeType, ModuleType
@@ -160,7 +160,7 @@ def _in_order(entries: dict[str, Entry]) -> list[Entry]:
             return
         begun.add(name)
         visit(name.rpartition(".")[0])
-        for needed in _mentioned(entries[name][-1].co_names):
+        for needed in _imported(entries[name][-1], vars(sys.modules[name])):
             if not needed.startswith(name + "."):  # a package runs before what it imports of itself
                 visit(needed)
         ordered[name] = entries[name]
@@ -170,9 +170,25 @@ def _in_order(entries: dict[str, Entry]) -> list[Entry]:
     return list(ordered.values())
 
 
-def _mentioned(names: Sequence[str]) -> Iterable[str]:
-    """The modules that code with these names may import: ``import a.b`` and ``from a.b import c``."""
-    yield from names
-    for package in names:
-        if "." in package:
-            yield from (f"{package}.{name}" for name in names)
+def _imported(code: CodeType, namespace: Mapping[str, object]) -> Iterator[str]:
+    """The modules that this module's code has imported: ``import a.b`` and ``from a.b import c``.
+
+    What it imports for type checkers alone is in its code as well, but has left no name.
+    """
+    from dis import get_instructions
+
+    module = part = ""
+    for step in get_instructions(code):
+        if step.opname == "IMPORT_NAME":
+            module, part = step.argval, ""
+        elif step.opname == "IMPORT_FROM":
+            part = step.argval
+        elif step.opname == "STORE_NAME" and module:
+            if step.argval in namespace:
+                yield module
+                if part:
+                    yield f"{module}.{part}"
+            if not part:
+                module = ""
+        elif step.opname == "POP_TOP":
+            module = ""
