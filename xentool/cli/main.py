@@ -11,8 +11,6 @@ import os
 import sys
 
 from xentool.cli import warmstart
-from xentool.cli.answer import flush_answer
-from xentool.errors import UsageError, XentoolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from xentool.cli.backends import Backend
     from xentool.cli.context import Context
     from xentool.cli.declare import Parsed
+    from xentool.errors import XentoolError
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -56,6 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str], open_backend: Callable[[str], Backend] | None = None) -> int:
     """As `main`, and with `open_backend` in the place of `backends.open_backend`."""
+    # Here, and in what follows where it is needed: by now the warm start has had them.
+    from xentool.cli.answer import flush_answer
+    from xentool.errors import XentoolError
+
     context: Context | None = None
     try:
         parsed = _parse(argv)
@@ -96,6 +99,7 @@ def _parse(argv: Sequence[str]) -> Parsed | int:
 def _context(parsed: Parsed, open_backend: Callable[[str], Backend] | None) -> Context:
     from xentool.cli.context import Context
     from xentool.cli.table import GLOBALS
+    from xentool.errors import UsageError
 
     if open_backend is None:
         from xentool.cli.backends import open_backend
@@ -115,6 +119,8 @@ def _context(parsed: Parsed, open_backend: Callable[[str], Backend] | None) -> C
 
 
 def _backend_of_environment() -> str:
+    from xentool.errors import UsageError
+
     name = os.environ.get("XENTOOL_BACKEND") or "auto"
     if name not in ("auto", "xen", "mock"):
         raise UsageError(

@@ -36,6 +36,10 @@ xen=$(echo /usr/lib/xen-4.*)
 "$xen/bin/xen-init-dom0" >/dev/null || fail "xen-init-dom0 failed"
 "$xen/bin/xenconsoled" --log=all --pid-file=/run/xenconsoled.pid || fail "xenconsoled does not start"
 
+# From here on the console has warnings alone: whoever makes the kernel say something waits for a serial line.
+# `dmesg` has it all, and so has the console after an oops.
+echo 4 >/proc/sys/kernel/printk
+
 # Not exec: as process 1 the shell reaps whatever daemons leave behind.
 /usr/bin/python3 -m xentool.lab.agent
 fail "the agent ended with exit code $?"
