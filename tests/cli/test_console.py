@@ -106,7 +106,7 @@ def test_the_mock_hosts_log_outlives_its_domain(host: Host) -> None:
     assert code == 0
     assert "Linux version" in out
     code, _, err = host.run("console", "--log", "nobody")
-    assert (code, "cannot show the console log of domain nobody" in err) == (1, True)
+    assert (code, "cannot show the console log of domain nobody: there is no such domain" in err) == (1, True)
 
 
 @pytest.fixture

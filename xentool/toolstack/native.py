@@ -103,13 +103,20 @@ class NativeToolstack:
     def console_log(self, domain: str) -> str:
         from xentool.devices.consolelog import log_path
 
+        folder = self._host.paths.console_logs
         try:
             domid, _ = names.resolve_introduced(self._host, domain)
-        except NotFoundError:
-            name = domain  # what it printed is there still
-        else:
-            name = names.names_of(self._host.store, [domid]).get(domid, domain)
-        return log_path(self._host.paths.console_logs, name)
+        except NotFoundError as missing:
+            try:
+                return log_path(folder, domain)  # what it printed is there still
+            except NotFoundError:
+                raise NotFoundError(
+                    "show the console log of domain",
+                    domain,
+                    f"there is no such domain, and no log of one in {folder}",
+                    hint=missing.hint,
+                ) from None
+        return log_path(folder, names.names_of(self._host.store, [domid]).get(domid, domain))
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         from xentool.toolstack.record import current_config
