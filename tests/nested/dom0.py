@@ -25,7 +25,7 @@ class Dom0:
     """The machine that the tests run on."""
 
     def run(
-        self, *command: str, check: bool = True, timeout: float = 120
+        self, *command: str, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         # Into files: a pipe would stay open as long as xl's monitor, which inherits it, lives.
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
@@ -44,12 +44,12 @@ class Dom0:
         return done
 
     def xentool(
-        self, *arguments: str, check: bool = True, timeout: float = 120
+        self, *arguments: str, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         return self.run("xentool", *arguments, check=check, timeout=timeout)
 
     def xl(
-        self, *arguments: str, check: bool = True, timeout: float = 120
+        self, *arguments: str, check: bool = True, timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
         return self.run("xl", *arguments, check=check, timeout=timeout)
 
@@ -92,7 +92,7 @@ class Dom0:
         if self.console_log(name).exists():
             os.truncate(self.console_log(name), 0)
 
-    def wait_for_console(self, name: str, text: str, seconds: float = 90) -> str:
+    def wait_for_console(self, name: str, text: str, seconds: float = 300) -> str:
         """The guest's console log, once it has `text`."""
         end = time.monotonic() + seconds
         log = self.console_log(name)
@@ -130,7 +130,7 @@ def host_state(dom0: Dom0) -> dict[str, object]:
     }
 
 
-def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 10) -> dict[str, object]:
+def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 30) -> dict[str, object]:
     """The host's state once it is as expected, or as it is after `seconds`.
 
     Interfaces go when netback hears that their nodes went, and nobody waits for that.

@@ -60,7 +60,7 @@ def cycle(toolstack: Toolstack, store: StoreClient, guest: Guest, bridge_name: s
     for device in ("vif/0", "vbd/51728"):
         path = f"/local/domain/{guest.domid}/device/{device}/state"
         with store.watch(path) as watch:
-            for _event in watch.events(20):
+            for _event in watch.events(60):
                 if (state := store.try_read(path)) == b"4":
                     break
             assert state == b"4", f"{device} is in state {state!r}"

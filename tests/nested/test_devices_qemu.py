@@ -75,7 +75,7 @@ def forget_xl_s_leftovers() -> None:
                 store.rm(f"/local/domain/0/{folder}")
 
 
-def until_gone(seconds: float = 5) -> list[str]:
+def until_gone(seconds: float = 20) -> list[str]:
     """QEMUs that are still there after a while: who ended one need not have waited for it."""
     end = time.monotonic() + seconds
     while device_models() and time.monotonic() < end:
@@ -106,7 +106,7 @@ def test_nodes_and_arguments_are_xl_s(dom0: Dom0, image: str, tmp_path: Path) ->
     assert words["xentool"] == words["xl"]
 
 
-def receive(descriptor: int, text: bytes, seconds: float = 20) -> bytes:
+def receive(descriptor: int, text: bytes, seconds: float = 90) -> bytes:
     got, end = b"", time.monotonic() + seconds
     while text not in got:
         assert select.select([descriptor], [], [], max(0, end - time.monotonic()))[0], got
@@ -183,7 +183,7 @@ def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image
             os.kill(int(store.read(f"/local/domain/{domid}/image/device-model-pid")), signal.SIGKILL)
         began = time.monotonic()
         dom0.xentool("destroy", tiny)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9, "it waited for a QEMU that is dead"
     finally:
         os.unlink(f"{image}.b")
 
@@ -196,7 +196,7 @@ def test_a_create_that_is_killed_leaves_no_qemu(dom0: Dom0, image: str, tmp_path
     )  # fmt: skip
     for _ in range(3):
         pid = os.posix_spawnp("xentool", ["xentool", "create", "-p", "-q", str(config)], dict(os.environ))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not device_models():
             assert time.monotonic() < end
         os.kill(pid, signal.SIGKILL)

@@ -137,7 +137,7 @@ def nics_come_and_go(dom0: Dom0, guest: Guest, bridge_name: str) -> None:
 
 
 def wait_for_interfaces(gone: str) -> list[str]:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while gone in (names := os.listdir("/sys/class/net")) and time.monotonic() < end:
         time.sleep(0.1)
     return names

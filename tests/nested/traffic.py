@@ -129,7 +129,7 @@ class Guest:
         if self.domid in self.dom0.domids():
             self.dom0.run(self.tool, "destroy", str(self.domid), check=kind is None)
 
-    def wait_until_up(self, seconds: float = 90) -> None:
+    def wait_until_up(self, seconds: float = 300) -> None:
         """Until the guest's shell takes orders."""
         self._read_until(MARKER, seconds)
         self._read_until("guest# ", seconds)
@@ -142,7 +142,7 @@ class Guest:
         self._read_until("<0:0>", seconds)
         self.sh("export PATH=$PATH:/pybin PYTHONHOME=/usr PYTHONPATH=/usr/lib/xentool-tests")
 
-    def sh(self, command: str, *, seconds: float = 40, check: bool = True) -> str:
+    def sh(self, command: str, *, seconds: float = 150, check: bool = True) -> str:
         """Run a line of shell in the guest; what it said."""
         self.send(command)
         return self.answer(seconds=seconds, check=check)
@@ -154,14 +154,14 @@ class Guest:
         self._orders += 1
         self._write(command + "\n")
 
-    def answer(self, *, seconds: float = 40, check: bool = True) -> str:
+    def answer(self, *, seconds: float = 150, check: bool = True) -> str:
         text = self._read_until(f"<{self._orders}:", seconds)
         code = self._read_until(">", seconds)
         if check:
             assert code == "0", f"{self.name}: exit code {code}\n{text}"
         return text.replace("\r\n", "\n").lstrip("\n")
 
-    def python(self, script: str, *words: object, seconds: float = 60, check: bool = True) -> str:
+    def python(self, script: str, *words: object, seconds: float = 200, check: bool = True) -> str:
         """Run one of `tests/nested/inguest` in the guest; what it said."""
         return self.sh(self.python_command(script, *words), seconds=seconds, check=check)
 
@@ -172,7 +172,7 @@ class Guest:
 
     def _write(self, text: str) -> None:
         data = text.encode()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while data:
             try:
                 data = data[os.write(self._console, data) :]
