@@ -19,8 +19,9 @@ OWN_MAC, OWN_IP = "00:16:3e:00:00:01", "10.17.1.1"
 FOREIGN_MAC, FOREIGN_IP = "00:16:3e:00:00:66", "10.17.1.66"
 BROADCAST, GROUP_OF_8021D = "ff:ff:ff:ff:ff:ff", "01:80:c2:00:00:0e"
 IPV4, ARP, IPV6, RARP, VLAN, SERVICE_VLAN = 0x0800, 0x0806, 0x86DD, 0x8035, 0x8100, 0x88A8
-RATE_BITS = 8_000_000
+RATE_BITS = 4_000_000
 TOLERANCE = 0.1
+MEASUREMENTS = 5
 
 
 def mac_bytes(mac: str) -> bytes:
@@ -133,26 +134,34 @@ def nothing_spoofed_arrives(dom0: Dom0, guest: Guest, other_port: str, bridge_na
 
 
 def the_rate_is_kept(guest: Guest) -> None:
-    """The guest sends as fast as it can for some seconds: so much arrives as was allowed."""
-    interface, seconds = f"vif{guest.domid}.1", 4.0
+    """The guest sends as fast as it can: never does more arrive than was allowed, and so much does.
+
+    A machine that gives the guest no time for a while makes it send less, hence more than one measurement.
+    """
+    interface, seconds, rates = f"vif{guest.domid}.1", 4.0, list[float]()
+    enough = threading.Event()
     with socket.create_server(("10.18.0.1", 5001)) as server:
-        server.settimeout(20)
-        sink = threading.Thread(target=drain, args=(server,))
+        server.settimeout(60)
+        sink = threading.Thread(target=drain, args=(server, enough))
         sink.start()
-        guest.send(f"dd if=/dev/zero bs=64k 2>/dev/null | timeout {seconds + 4:g} nc 10.18.0.1 5001; true")
+        guest.send("dd if=/dev/zero bs=64k 2>/dev/null | timeout 60 nc 10.18.0.1 5001; true")
         time.sleep(2)  # what it may send at once to begin with is gone, and TCP knows its pace
-        begun, before = time.monotonic(), received_bytes(interface)
-        time.sleep(seconds)
-        ended, after = time.monotonic(), received_bytes(interface)
-        guest.answer()
+        while len(rates) < MEASUREMENTS and not (rates and abs(rates[-1] / RATE_BITS - 1) <= TOLERANCE):
+            begun, before = time.monotonic(), received_bytes(interface)
+            time.sleep(seconds)
+            ended, after = time.monotonic(), received_bytes(interface)
+            rates.append((after - before) * 8 / (ended - begun))
+        enough.set()
         sink.join()
-    rate = (after - before) * 8 / (ended - begun)
-    print(f"rate: {rate / 1e6:.2f} of {RATE_BITS / 1e6:.2f} Mb/s")
-    assert abs(rate / RATE_BITS - 1) <= TOLERANCE, f"{rate:.0f} bits a second"
+        guest.answer()
+    print(f"rates: {', '.join(f'{rate / 1e6:.2f}' for rate in rates)} of {RATE_BITS / 1e6:.2f} Mb/s")
+    assert max(rates) / RATE_BITS <= 1 + TOLERANCE, "more than was allowed"
+    assert max(rates) / RATE_BITS >= 1 - TOLERANCE, "less than was allowed"
 
 
-def drain(server: socket.socket) -> None:
+def drain(server: socket.socket, enough: threading.Event) -> None:
+    """Read what one client sends, and hang up on it when there is enough."""
     connection, _ = server.accept()
     with connection:
-        while connection.recv(1 << 20):
+        while not enough.is_set() and connection.recv(1 << 20):
             pass

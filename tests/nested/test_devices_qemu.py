@@ -47,9 +47,11 @@ def tree(domid: int) -> dict[str, tuple[str, str]]:
         for kind in ("console", "qdisk"):
             found |= store.tree(f"/local/domain/0/backend/{kind}/{domid}")
         found |= store.tree(f"/local/domain/0/device-model/{domid}")
+        # A device's number is no domid, though it may look like one.
+        own = rf"(/local/domain|/libxl|/backend/\w+|/device-model)/{domid}(?=/|$)"
         return {
-            re.sub(rf"/{domid}(?=/|$)", "/D", path): (
-                re.sub(rf"/{domid}(?=/|$)", "/D", value.decode()),
+            re.sub(own, r"\1/D", path): (
+                re.sub(own, r"\1/D", value.decode()),
                 ",".join(map(str, store.get_perms(path)))
                 .replace(f"r{domid}", "rD")
                 .replace(f"n{domid}", "nD"),
