@@ -61,3 +61,24 @@ def set_slots(value: Frozen, values: dict[str, object]) -> None:
     """Give each slot of a `Frozen` its value, by name; for `__init__` alone."""
     for name in value.__slots__:
         object.__setattr__(value, name, values[name])
+
+
+class FrozenMap(dict[str, object]):
+    """A dict of hashable values that stays as it was made, and so has a hash itself."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_arguments: object, **_named: object) -> NoReturn:
+        raise TypeError("this mapping is frozen")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self

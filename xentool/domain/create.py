@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 
 from xentool.domain import claim, console, resources, userdata
 from xentool.domain.builder import build_guest
+from xentool.domain.config.beyond import check_native
 from xentool.domain.journal import Journal
 from xentool.domain.kernel import load_kernel, open_ramdisk
 from xentool.domain.nodes import console_nodes, image_nodes
@@ -105,7 +106,11 @@ def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | 
 
     The host is asked for nothing but where files are and, where the config names them, for the
     domains that serve its devices.
+
+    Raises:
+        ConfigError: the config asks for what only libxl does.
     """
+    check_native(config)
     with ExitStack() as files:
         kernel = files.enter_context(load_kernel(config.kernel, cache_dir=host.paths.kernel_cache))
         ramdisk = None

@@ -1,8 +1,8 @@
 """From settings to a `DomainConfig`: every key read, checked, and accounted for.
 
-No key that is set goes unnoticed: it is honoured, or it is an error (xl knows it and xentool
-does not build it yet), or it is a warning (nobody knows it, it concerns another type of guest, or
-it has no effect). A value that asks for nothing (an empty list, the default) is neither.
+No key that is set goes unnoticed: it is honoured (by every toolstack, or through libxl alone: `beyond`),
+or it is a warning (nobody knows it, it concerns another type of guest, or it has no effect). A value
+that asks for nothing (an empty list, the default) is no warning.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
     """The config that the settings ask for; what is odd about it is in `reader.warnings`.
 
     Raises:
-        ConfigError: a value is missing, does not fit, or asks for what xentool does not build yet.
+        ConfigError: a value is missing, or does not fit.
     """
     guest_type = _type(reader)
-    _account_for_every_key(reader, guest_type)
+    further = _account_for_every_key(reader, guest_type)
     memory, max_memory = _memory(reader)
     vcpus, max_vcpus = _vcpus(reader)
     affinity = reader.affinity("cpus")
@@ -63,9 +63,9 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         pool=reader.text("pool") or None,
         cpu_weight=reader.number("cpu_weight", 1, 65535),
         cap=reader.number("cap", 0, 100 * max_vcpus, "a percentage of one CPU"),
-        kernel=_kernel(reader),
+        kernel=_kernel(reader, guest_type),
         ramdisk=reader.text("ramdisk") or None,
-        cmdline=_cmdline(reader),
+        cmdline=_cmdline(reader, guest_type),
         disks=_disks(reader) if "disk" in reader else (),
         channels=_channels(reader) if "channel" in reader else (),
         on_poweroff=reader.word("on_poweroff", Action, Action.DESTROY),
@@ -82,7 +82,8 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         tsc_mode=_tsc_mode(reader),
         nomigrate=reader.flag("nomigrate"),
         driver_domain=reader.flag("driver_domain"),
-        vifs=_vifs(reader) if "vif" in reader else (),
+        vifs=_vifs(reader, guest_type) if "vif" in reader else (),
+        beyond=_beyond(reader, further),
         given=frozenset(reader.settings) - _zeros_for_unset(reader),
         source=source,
     )
@@ -95,7 +96,6 @@ def _zeros_for_unset(reader: Reader) -> set[str]:
 
 def _type(reader: Reader) -> GuestType:
     given = reader.word("type", GuestType, GuestType.PV)
-    key = "type"
     if "builder" in reader:
         builder = reader.text("builder")
         if builder not in ("generic", "hvm"):
@@ -105,21 +105,21 @@ def _type(reader: Reader) -> GuestType:
             raise reader.error(
                 "builder", f'contradicts type = "{given}"', "leave builder out: type replaces it"
             )
-        given, key = built, "builder" if "type" not in reader else key
+        given = built
         reader.warn("builder", f'is deprecated: write type = "{built}"')
-    if given != GuestType.PV:
-        raise reader.error(
-            key, f"xentool does not build {given.upper()} guests yet", f"use xl: xl create {reader.path}"
-        )
     return given
 
 
-def _account_for_every_key(reader: Reader, guest_type: GuestType) -> None:
+def _account_for_every_key(reader: Reader, guest_type: GuestType) -> list[Key]:
+    """Warn of what is of no use; the keys that libxl alone honours."""
+    further = []
     for name in reader.settings:
         key = find_key(name)
         if key is None:
             near = nearest_key(name)
             reader.warn(name, "is no key of a config; it is ignored", f"did you mean {near}?" if near else "")
+        elif key.status == "libxl" and key.concerns(guest_type):
+            further.append(key)
         elif key.status == "supported" or asks_for_nothing(reader, key):
             continue
         elif not key.concerns(guest_type):
@@ -127,13 +127,15 @@ def _account_for_every_key(reader: Reader, guest_type: GuestType) -> None:
             reader.warn(name, f"concerns {whom} guests only; it is ignored")
         elif key.status == "ignored":
             reader.warn(name, f"has no effect: {key.doc[0].lower()}{key.doc[1:-1]}")
-        elif key.status == "known":
-            about = key.doc.rstrip(".")
-            raise reader.error(
-                name,
-                f"xentool does not build that yet ({about[0].lower()}{about[1:]})",
-                f"use xl: xl create {reader.path}; or leave {name} out",
-            )
+    return further
+
+
+def _beyond(reader: Reader, further: list[Key]) -> dict[str, object]:
+    if not further:
+        return {}
+    from xentool.domain.config.further import read_beyond
+
+    return read_beyond(reader, further)
 
 
 def asks_for_nothing(reader: Reader, key: Key) -> bool:
@@ -199,9 +201,10 @@ def _name(reader: Reader) -> str:
     return name
 
 
-def _kernel(reader: Reader) -> str:
+def _kernel(reader: Reader, guest_type: GuestType) -> str:
     kernel = reader.text("kernel")
-    if not kernel:
+    others = () if guest_type == GuestType.HVM else ("bootloader", "firmware")
+    if not kernel and others and not any(reader.text(key) for key in others):
         raise _missing(reader, "kernel", 'kernel = "/boot/vmlinuz"')
     return kernel
 
@@ -226,7 +229,7 @@ def _uuid(reader: Reader) -> str | None:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _cmdline(reader: Reader) -> str:
+def _cmdline(reader: Reader, guest_type: GuestType) -> str:
     if "cmdline" in reader:
         key = "cmdline"
         text = reader.text(key, forbidden="\0")
@@ -239,7 +242,7 @@ def _cmdline(reader: Reader) -> str:
         if "root" in reader:
             text = f"root={root} {extra}" if "extra" in reader else f"root={root}"
     size = len(text.encode())
-    if size > MAX_CMDLINE_BYTES:
+    if guest_type == GuestType.PV and size > MAX_CMDLINE_BYTES:
         raise reader.error(
             key,
             f"makes a command line of {size:,} bytes; a PV guest can be given {MAX_CMDLINE_BYTES:,}",
@@ -291,13 +294,16 @@ def _tsc_mode(reader: Reader) -> TscMode:
     return mode
 
 
-def _vifs(reader: Reader) -> tuple[Vif, ...]:
+def _vifs(reader: Reader, guest_type: GuestType) -> tuple[Vif, ...]:
     """The network interfaces. One that does not say its number has its place in the list for it, as in xl."""
     from xentool.devices.vif.spec import parse_vif, vif_of_mapping
 
     vifs: list[Vif] = []
     seen: dict[str, int] = {}
-    for place, entry in enumerate(reader.entries("vif", parse_vif, vif_of_mapping)):
+    entries = reader.entries(
+        "vif", lambda text: parse_vif(text, guest_type), lambda entry: vif_of_mapping(entry, guest_type)
+    )
+    for place, entry in enumerate(entries):
         vif = entry if entry.devid is not None else entry.replace(devid=place)
         named = [f"{key} {value}" for key in ("mac", "vifname") if (value := getattr(vif, key))]
         for what in (f"devid {vif.devid}", *named):

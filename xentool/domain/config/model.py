@@ -10,10 +10,11 @@ Source: xl.cfg(5); tools/libs/light/libxl_types.idl (domain_create_info, domain_
 
 from __future__ import annotations
 
-from xentool.values import Frozen, Word, set_slots
+from xentool.values import Frozen, FrozenMap, Word, set_slots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import ClassVar
 
     from xentool.devices.channel.spec import Channel
@@ -92,6 +93,10 @@ class Source(Frozen):
 class DomainConfig(Frozen):
     """A domain, as its config asks for it. Defaults are filled in; nothing is resolved against a host.
 
+    `beyond` has what only libxl does: the keys of xl.cfg of status "libxl" (`keys`) that the config
+    gives and that concern such a guest, each with its value, checked (`further`).
+    `kernel` is "" in a guest that brings its own: an HVM guest boots as a PC does, and a bootloader
+    or firmware finds the kernel of others.
     Memory is in KiB. `uuid` is canonical text, or None: `create` makes one. `cpus` and
     `cpus_soft` are None where the config says nothing. `pool` is a name or a number as
     text, None for Pool-0. None in `cpu_weight`, `cap`, `max_grant_frames`,
@@ -102,6 +107,7 @@ class DomainConfig(Frozen):
     """
 
     __slots__ = (
+        "beyond",
         "cap",
         "channels",
         "cmdline",
@@ -170,6 +176,7 @@ class DomainConfig(Frozen):
     nomigrate: bool
     driver_domain: bool
     vifs: tuple[Vif, ...]
+    beyond: Mapping[str, object]
     given: frozenset[str]
     source: Source
 
@@ -177,7 +184,7 @@ class DomainConfig(Frozen):
         self,
         *,
         name: str,
-        kernel: str,
+        kernel: str = "",
         type: GuestType = GuestType.PV,  # noqa: A002 - xl.cfg's own name for it
         uuid: str | None = None,
         memory_kib: int = 32 << 10,
@@ -208,6 +215,7 @@ class DomainConfig(Frozen):
         nomigrate: bool = False,
         driver_domain: bool = False,
         vifs: tuple[Vif, ...] = (),
+        beyond: Mapping[str, object] = FrozenMap(),
         given: frozenset[str] = frozenset(),
         source: Source = Source(""),  # noqa: B008 - frozen
     ) -> None:
@@ -215,4 +223,5 @@ class DomainConfig(Frozen):
             max_memory_kib = memory_kib
         if max_vcpus is None:
             max_vcpus = vcpus
+        beyond = FrozenMap(beyond)
         set_slots(self, locals())

@@ -1,0 +1,97 @@
+"""What goes beyond the native toolstack: described by a config, refused where it would be built."""
+
+from __future__ import annotations
+
+import pytest
+
+from xentool.domain.config.beyond import check_native, reasons
+from xentool.domain.config.keys import all_keys
+from xentool.domain.config.load import parse_config
+from xentool.domain.config.model import DomainConfig, GuestType
+from xentool.errors import ConfigError
+
+BASE = 'name="web"\nmemory=64\n'
+
+
+def load(text: str, base: str = BASE + 'kernel="/boot/vmlinuz"\n') -> DomainConfig:
+    return parse_config((base + text).encode(), "web.cfg")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ()),
+        ("type='hvm'", ('type="hvm"',)),
+        ("builder='hvm'", ('type="hvm"',)),
+        ("type='pvh'", ('type="pvh"',)),
+        ("bootloader='pygrub'", ('bootloader="pygrub"',)),
+        ("vpmu=1", ("vpmu=1",)),
+        ("vnc=1; vncpasswd='x'", ("vnc=1",)),
+        ("vncpasswd='x'; keymap='de'", ()),
+        ("vtpm=['backend=x']; vpmu=1", ("vtpm=", "vpmu=1")),
+        ("passthrough='enabled'", ('passthrough="enabled"',)),
+        ("disk=['/a,raw,xvda,w,specification=virtio']", ("disk xvda: specification=virtio",)),
+        ("disk=['/a,raw,xvda,w', '/b,raw,xvdb,w,backendtype=tap']", ("disk xvdb: backendtype=tap",)),
+        ("type='pvh'; nestedhvm=1", ('type="pvh"', "nestedhvm=1")),
+    ],
+)
+def test_the_reasons(text: str, found: tuple[str, ...]) -> None:
+    config = load(text)
+    assert reasons(config) == found
+    if not found:
+        check_native(config)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_native(config)
+    assert caught.value.subject == "web.cfg"
+    assert caught.value.reason.startswith(found[0])
+    assert "--toolstack libxl" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "hint"),
+    [
+        ("type='hvm'", 'type="hvm": xentool\'s own builder does not do that', "use --toolstack libxl"),
+        (
+            "vtpm=['backend=x']",
+            "vtpm=: xentool's own builder does not do that (virtual TPMs)",
+            "use --toolstack libxl; or leave vtpm out",
+        ),
+    ],
+)
+def test_the_refusal_says_what_and_the_way_out(text: str, reason: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_native(load(text))
+    assert reason in caught.value.reason
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("guest_type", GuestType.WORDS)
+def test_a_default_written_out_is_no_reason(guest_type: str) -> None:
+    for key in all_keys():
+        if key.status == "libxl" and key.default:
+            value = key.default if key.kind == "list" else f"'{key.default}'"
+            config = load(f"type='{guest_type}'; {key.name}={value}")
+            assert len(reasons(config)) == (guest_type != "pv"), key.name
+            assert (key.name in config.beyond) == key.concerns(guest_type)
+
+
+def test_which_guests_need_no_kernel() -> None:
+    for text in ("type='hvm'", "bootloader='pygrub'", "type='pvh'; firmware='pvgrub64'"):
+        assert load(text, BASE).kernel == ""
+    for text in ("", "type='pvh'", "bootloader=''"):
+        with pytest.raises(ConfigError, match="kernel is missing"):
+            load(text, BASE)
+
+
+def test_an_emulated_network_card_is_for_hvm_alone() -> None:
+    assert load("type='hvm'; vif=['type=ioemu']").vifs[0].type == "ioemu"
+    with pytest.raises(ConfigError, match="a PVH guest has no emulated devices"):
+        load("type='pvh'; vif=['type=ioemu']")
+
+
+def test_what_goes_beyond_is_frozen_too() -> None:
+    config = load("vpmu=1; cpuid=['0:eax=0']")
+    assert hash(config) == hash(config.replace(name="web"))
+    with pytest.raises(TypeError, match="frozen"):
+        config.beyond["vpmu"] = False  # type: ignore[index]

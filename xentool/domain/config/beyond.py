@@ -1,0 +1,96 @@
+"""What of a config the native toolstack does not do: `reasons`, by which commands choose a toolstack.
+
+A config describes whatever xl.cfg can describe. The native builder makes PV domains with disks,
+network interfaces and channels; the rest goes to libxl. Each reason is written as the sysadmin wrote it:
+``type="hvm"``, ``pci=``, ``disk xvda: specification=virtio``.
+
+`create` imports this module: a config that asks for nothing more costs next to nothing here.
+"""
+
+from __future__ import annotations
+
+from xentool.domain.config.model import GuestType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xentool.devices.vbd.spec import Disk
+    from xentool.domain.config.model import DomainConfig
+
+_DISPLAY = frozenset(
+    ("keymap", "opengl", "display", "xauthority", "vnclisten", "vncdisplay", "vncunused", "vncpasswd", "sdl")
+)
+"""What a PV guest has through its framebuffer alone: without ``vnc`` it means nothing, to xl too."""
+
+
+def reasons(config: DomainConfig) -> tuple[str, ...]:
+    """Why the native toolstack does not do this config, or not all of it; () if it does."""
+    return tuple(what for what, _about, _way_out in _found(config))
+
+
+def check_native(config: DomainConfig) -> None:
+    """Refuse what the native toolstack does not do.
+
+    Raises:
+        ConfigError: names the first such key, and the way out.
+    """
+    for what, about, way_out in _found(config):
+        from xentool.errors import ConfigError
+
+        raise ConfigError(
+            "create domain of",
+            config.source.path or config.name,
+            f"{what}: xentool's own builder does not do that ({about})",
+            hint=f"use --toolstack libxl{way_out}",
+        )
+
+
+def _found(config: DomainConfig) -> Iterator[tuple[str, str, str]]:
+    """What is not done natively, what that is about, and the way out beside libxl."""
+    if config.type != GuestType.PV:
+        yield f'type="{config.type}"', f"it makes PV guests, this is an {config.type.upper()} guest", ""
+    for name, value in config.beyond.items():
+        if asks_for_more(config, name, value):
+            from xentool.domain.config.keys import find_key
+
+            key = find_key(name)
+            about = key.doc.rstrip(".") if key else name
+            yield _written(name, value), f"{about[0].lower()}{about[1:]}", f"; or leave {name} out"
+    for disk in config.disks:
+        for word, about in _of_disk(disk):
+            yield f"disk {disk.vdev}: {word}", about, "; or leave that word out"
+
+
+def _of_disk(disk: Disk) -> Iterator[tuple[str, str]]:
+    if disk.specification == "virtio":
+        yield "specification=virtio", "virtio disks"
+    if disk.backendtype in ("tap", "standalone"):
+        yield f"backendtype={disk.backendtype}", "a backend that is neither Linux nor QEMU"
+
+
+def asks_for_more(config: DomainConfig, name: str, value: object) -> bool:
+    """Whether the value of a key that is libxl's alone changes anything for such a guest."""
+    from xentool.domain.config.keys import find_key
+    from xentool.domain.config.lexer import parse_number
+
+    if name in _DISPLAY and config.type == GuestType.PV:
+        return False
+    if value in ("", ()):
+        return False
+    key = find_key(name)
+    assert key is not None, name
+    if not key.default or isinstance(value, tuple):
+        return True
+    default = parse_number(key.default)
+    if default is None or isinstance(value, str):
+        return str(value) != key.default
+    return value != (bool(default) if isinstance(value, bool) else default)
+
+
+def _written(name: str, value: object) -> str:
+    if isinstance(value, (bool, int)):
+        return f"{name}={int(value)}"
+    if isinstance(value, str) and value.isprintable() and len(value) <= 40:
+        return f'{name}="{value}"'
+    return f"{name}="
