@@ -15,6 +15,7 @@ from xentool.devices.vbd.spec import parse_disk
 from xentool.devices.vif.spec import parse_vif
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.paths import Paths
+from xentool.toolstack.native import NativeToolstack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,9 @@ def plan(tmp_path: Path) -> Plan:
     kernel = tmp_path / "kernel"
     kernel.write_bytes(mock_kernel())
     backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect, connect, lambda: None)  # type: ignore[arg-type,return-value]
-    return backend.toolstack.plan(DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2))
+    return NativeToolstack(backend.host).plan(
+        DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2)
+    )
 
 
 def test_the_text_says_where_everything_goes(plan: Plan) -> None:
@@ -58,8 +61,8 @@ def test_devices_are_shown_and_what_is_not_known_of_them_is_a_word(tmp_path: Pat
         vifs=(parse_vif("devid=0,bridge=dmz,ips=10.0.0.5"), parse_vif("devid=1,mac=00:16:3e:00:00:01")),
         disks=(parse_disk("/img/web.raw,raw,xvda,ro"), parse_disk("vdev=hdc,cdrom")),
     )
-    text = plan_text(backend.toolstack.plan(config))
-    assert text == plan_text(backend.toolstack.plan(config))
+    text = plan_text(NativeToolstack(backend.host).plan(config))
+    assert text == plan_text(NativeToolstack(backend.host).plan(config))
     for line in (
         "vif 0          : a new MAC, dmz, locked 10.0.0.5, vif-bridge",
         "vif 1          : 00:16:3e:00:00:01, xenbr0, vif-bridge",
@@ -68,14 +71,14 @@ def test_devices_are_shown_and_what_is_not_known_of_them_is_a_word(tmp_path: Pat
         '/libxl/DOMID/device/vif/1/mac = "00:16:3e:00:00:01"',
     ):
         assert f"\n{line}\n" in text
-    answer = plan_dict(backend.toolstack.plan(config))
+    answer = plan_dict(NativeToolstack(backend.host).plan(config))
     assert [device["title"] for device in answer["devices"]] == ["disk xvda", "disk hdc", "vif 0", "vif 1"]  # type: ignore[attr-defined]
 
 
 def test_two_plans_of_one_config_are_the_same_text(plan: Plan, tmp_path: Path) -> None:
     config = DomainConfig(name="web", memory_kib=65_540, kernel=str(tmp_path / "kernel"), vcpus=2)
     backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None)  # type: ignore[arg-type,return-value]
-    again = backend.toolstack.plan(config)
+    again = NativeToolstack(backend.host).plan(config)
     assert again.uuid != plan.uuid
     assert plan_text(again) == plan_text(plan)
     assert plan_dict(again) == plan_dict(plan)

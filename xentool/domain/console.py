@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from xentool.devices.paths import domain_path
+from xentool.devices.paths import domain_path, libxl_path
 from xentool.errors import NotFoundError, TimedOutError
 
 TYPE_CHECKING = False
@@ -36,9 +36,8 @@ def read_channel_tty(host: Host, domid: DomId, number: int) -> str:
     Raises:
         NotFoundError: there is no such console, or it has no terminal.
     """
-    value = host.store.try_read(f"{domain_path(domid)}/device/console/{number}/tty") or b""
-    text = value.decode("ascii", "replace")
-    if not (text.startswith("/dev/pts/") and text[9:].isdigit() and len(text) < 20):
+    text = _terminal(host.store.try_read(f"{domain_path(domid)}/device/console/{number}/tty"))
+    if not text:
         raise NotFoundError(
             f"attach to console {number} of domain",
             domid,
@@ -46,6 +45,22 @@ def read_channel_tty(host: Host, domid: DomId, number: int) -> str:
             hint=f"`xentool channel-list {domid}` shows its channels: console N is channel N - 1",
         )
     return text
+
+
+def read_serial_tty(host: Host, domid: DomId, number: int, *, asked: bool) -> str:
+    """The terminal of a serial port, which an HVM domain's QEMU gives it; empty where it has none.
+
+    Unless it is `asked` for, it is an HVM domain's first that counts (libxl_primary_console_get_tty).
+    """
+    if not asked and (number or host.store.try_read(f"{libxl_path(domid)}/type") != b"hvm"):
+        return ""
+    return _terminal(host.store.try_read(f"{domain_path(domid)}/serial/{number}/tty"))
+
+
+def _terminal(value: bytes | None) -> str:
+    """The path of a terminal, as a node has it; empty where it is none."""
+    text = (value or b"").decode("ascii", "replace")
+    return text if text.startswith("/dev/pts/") and text[9:].isdigit() and len(text) < 20 else ""
 
 
 def wait_for_tty(host: Host, domid: DomId, timeout_seconds: float = TTY_SECONDS) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xentool.domain import names
-from xentool.errors import ConfigError, NotFoundError
+from xentool.errors import ConfigError, NotFoundError, UnsupportedError
 from xentool.toolstack.views import DomainView
 from xentool.units import uuid_text
 
@@ -68,19 +68,20 @@ class NativeToolstack:
     def unpause(self, domid: DomId) -> None:
         self._host.hypercalls.unpause_domain(domid)
 
-    def shutdown(self, domid: DomId) -> None:
+    def shutdown(self, domid: DomId, *, acpi: bool = False) -> None:
+        del acpi  # what runs natively has no such button, but the drivers to hear a request
         from xentool.domain.lifecycle import request_shutdown
 
         request_shutdown(self._host, domid)
 
     def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
-        from xentool.domain.lifecycle import destroy, wait_until_stopped
+        from xentool.domain.lifecycle import wait_until_stopped
 
         action = self._action_of(domid)
         reason = wait_until_stopped(self._host, domid, timeout_seconds)
         if reason is not None and action(reason) == "destroy":
             try:
-                destroy(self._host, domid)
+                self.destroy(domid)
             except NotFoundError:
                 pass  # whoever made it, xl's monitor for one, was quicker
 
@@ -92,10 +93,37 @@ class NativeToolstack:
             return lambda _reason: None
         return lambda reason: config.get(ACTIONS.get(reason, ""), "destroy")
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
-        from xentool.domain.console import read_channel_tty, read_tty, wait_for_tty
+    def save(
+        self,
+        domid: DomId,
+        path: str,
+        *,
+        after: str = "destroy",
+        config: bytes | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        del path, after, config, progress
+        raise _not_native("save domain", domid)
+
+    def restore(
+        self,
+        path: str,
+        config: DomainConfig | None = None,
+        *,
+        paused: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> DomId:
+        del config, paused, progress
+        raise _not_native("restore a domain from", path)
+
+    def console_path(
+        self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
+    ) -> str:
+        from xentool.domain.console import read_channel_tty, read_serial_tty, read_tty, wait_for_tty
 
         self._host.hypercalls.domain_info(domid)
+        if kind != "pv" and (serial := read_serial_tty(self._host, domid, number, asked=bool(kind))):
+            return serial
         if number:
             return read_channel_tty(self._host, domid, number)
         return read_tty(self._host, domid) or wait_for_tty(self._host, domid, timeout_seconds)
@@ -204,6 +232,15 @@ class NativeToolstack:
         from xentool.devices.vif.locks import relock
 
         return relock(self._host)
+
+
+def _not_native(action: str, subject: object) -> UnsupportedError:
+    return UnsupportedError(
+        action,
+        subject,
+        "the native toolstack neither saves domains nor restores them",
+        hint="leave out --toolstack native: libxl does it",
+    )
 
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:

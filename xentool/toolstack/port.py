@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.plan import Plan
     from xentool.toolstack.deviceviews import ChannelView, DevicePlan, DiskView, VifView
-    from xentool.toolstack.views import DomainView, HostView
+    from xentool.toolstack.views import DomainView, HostView, RecordPlan
     from xentool.units import DomId
 
 
@@ -92,8 +92,9 @@ class Toolstack(Devices, Protocol):
 
     def domain(self, domid: DomId) -> DomainView: ...
 
-    def plan(self, config: DomainConfig) -> Plan:
-        """What `create` would do: pure arithmetic on the config, the kernel and the ramdisk."""
+    def plan(self, config: DomainConfig) -> Plan | RecordPlan:
+        """What `create` would do, of which nothing is done: where domains are built by our own code pure
+        arithmetic on the config, the kernel and the ramdisk; of libxl the record that it would be given."""
 
     def create(
         self, config: DomainConfig, *, paused: bool = False, progress: Callable[[str], None] | None = None
@@ -109,8 +110,12 @@ class Toolstack(Devices, Protocol):
 
     def unpause(self, domid: DomId) -> None: ...
 
-    def shutdown(self, domid: DomId) -> None:
-        """Ask the guest to power off; returns when it was asked."""
+    def shutdown(self, domid: DomId, *, acpi: bool = False) -> None:
+        """Ask the guest to power off; returns when it was asked.
+
+        By `acpi` the ACPI power button is pressed of a guest that has no PV drivers to ask
+        (``xl shutdown -F``).
+        """
 
     def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
         """Wait until the domain is gone or has shut down; then carry out its on_poweroff action.
@@ -119,8 +124,52 @@ class Toolstack(Devices, Protocol):
             TimedOutError: it still runs after `timeout_seconds`.
         """
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
-        """The path of the terminal (a pty) that carries the domain's PV console, or channel `number` - 1."""
+    def save(
+        self,
+        domid: DomId,
+        path: str,
+        *,
+        after: str = "destroy",
+        config: bytes | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Write the domain, its memory and its config into a file that `restore` and ``xl restore`` take.
+
+        `after` says what becomes of it then: "destroy", "run" (``xl save -c``) or "pause" (``xl save -p``).
+        `config` is kept in the file in the place of the domain's own. The file is whole or it is not
+        there, and the guest runs on where saving fails; so it is with ^C.
+
+        Raises:
+            UnsupportedError: this toolstack saves no domains.
+            HostError: the file cannot be written.
+        """
+
+    def restore(
+        self,
+        path: str,
+        config: DomainConfig | None = None,
+        *,
+        paused: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> DomId:
+        """Make a domain of a file that `save` or ``xl save`` wrote, and let it run on, unless `paused`.
+
+        `config` replaces the one in the file. Either the domain is whole afterwards, or nothing is left.
+
+        Raises:
+            UnsupportedError: this toolstack restores no domains.
+            ConfigError: the file is none that was saved, or not whole.
+        """
+
+    def console_path(
+        self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
+    ) -> str:
+        """The path of the terminal (a pty) that carries a console of the domain.
+
+        `kind` "pv" is its PV console, or channel `number` - 1; "serial" its serial port `number`, where it
+        has one (else its PV console, as with xl); "" the one that xl attaches to: the first serial port of
+        an HVM domain, the PV console of others.
+        """
 
     def console_log(self, domain: str) -> str:
         """The path of the console daemon's log of a domain, which may be gone by now.

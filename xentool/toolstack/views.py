@@ -60,3 +60,14 @@ class HostView:
 
     def __init__(self, facts: dict[str, str]) -> None:
         self.facts = facts
+
+
+class RecordPlan:
+    """What a create through libxl would be given: the domain's config in libxl's words
+    (`libxl_domain_config` as JSON, what ``xl create -n`` prints), and why libxl is to do it."""
+
+    __slots__ = ("record", "why")
+
+    def __init__(self, record: dict[str, object], why: str = "") -> None:
+        self.record = record
+        self.why = why

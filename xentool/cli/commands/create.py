@@ -64,8 +64,12 @@ def split_words(words: Sequence[str], defconfig: str | None) -> tuple[str, list[
 
 
 def _show_plan(context: Context, config: DomainConfig) -> int:
-    plan = context.backend.toolstack.plan(config)
-    if context.json:
+    from xentool.toolstack.views import RecordPlan
+
+    plan = context.toolstack.plan(config)
+    if isinstance(plan, RecordPlan):
+        context.write_json(plan.record)
+    elif context.json:
         from xentool.cli.planview import plan_dict
 
         context.write_json(plan_dict(plan))
