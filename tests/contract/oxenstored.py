@@ -44,7 +44,7 @@ OTHERWISE: Final = {
     "test_domains": "RELEASE of who is not there is EINVAL.",
     "test_control": "CONTROL knows other commands.",
 }
-"""Tests of tests/contract/test_store.py, and the reason: a name, or how a name with its parameters begins."""
+"""Tests of tests/contract/store, and the reason: a name, or how a name with its parameters begins."""
 
 SOMETIMES: Final = (
     "test_ones_own_change_is_told_before_it_is_answered",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from tests.contract import test_store
 from tests.contract.oxenstored import OTHERWISE, SOMETIMES, why_otherwise
+from tests.contract.store import test_nodes, test_transactions, test_watches
 
 
 def test_every_name_is_a_tests() -> None:
-    suites = [suite for name, suite in vars(test_store).items() if name.startswith("Test")]
+    suites = [
+        suite
+        for module in (test_nodes, test_transactions, test_watches)
+        for name, suite in vars(module).items()
+        if name.startswith("Test")
+    ]
     there = {name for suite in suites for name in vars(suite)}
     assert {name.partition("[")[0] for name in OTHERWISE} <= there
     assert set(SOMETIMES) <= set(OTHERWISE)

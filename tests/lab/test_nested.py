@@ -56,7 +56,7 @@ BOOTS = {
         DEFAULT_XEN,
         "oxenstored",
         # In this order: what the contract asks of oxenstored costs the host its /local/pool, which xl needs.
-        "tests/nested/test_store_commands.py tests/contract/test_store.py",
+        "tests/nested/test_store_commands.py tests/contract/store",
         at_least=75,
     ),
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.test_store import Dom0Only
+from tests.contract.store.asking import Dom0Only
 from xentool.errors import StoreError, StoreGoneError
 from xentool.store import wide
 from xentool.store.client import StoreClient
