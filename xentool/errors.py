@@ -13,6 +13,7 @@
     ├── XenError                       3  a hypercall failed
     ├── StoreError                     3  a XenStore request failed
     │   └── StoreGoneError             3  the XenStore daemon went away
+    ├── LibxlError                     3  libxl failed at what it was asked for
     ├── MockHostError                  3  the mock host could not be started or went away
     ├── LabError                       3  the lab could not be built or run
     └── StoppedError                 130  the user said stop (^C, SIGTERM)
@@ -88,7 +89,19 @@ class HostError(XentoolError):
 
 
 class UnsupportedError(XentoolError):
-    """The toolstack that was chosen does not do this, on any host; another one may."""
+    """The toolstack that was chosen does not do this, on any host; another one may. `why` is the bare reason.
+
+    It is raised before anything is touched, so that another toolstack can be asked.
+    """
+
+    def __init__(self, action: str, subject: object, why: str) -> None:
+        super().__init__(
+            action,
+            subject,
+            f"the native toolstack does not do that: {why}",
+            hint="leave out --toolstack native, and libxl does it",
+        )
+        self.why = why
 
 
 class NotFoundError(XentoolError):
@@ -157,6 +170,12 @@ class StoreError(XentoolError):
 
 class StoreGoneError(StoreError):
     """The XenStore daemon cannot be reached, or went away."""
+
+
+class LibxlError(XentoolError):
+    """libxl failed at what it was asked for; what it said itself is the `detail`."""
+
+    exit_code = 3
 
 
 class MockHostError(XentoolError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xentool.devices.paths import domain_path
+from xentool.domain.reach import check_no_hvm
 from xentool.domain.remove import remove_domain, without_interruption
 from xentool.errors import NotFoundError, TimedOutError, XentoolError
 from xentool.units import uuid_text
@@ -28,6 +29,7 @@ def destroy(host: Host, domid: DomId) -> None:
 
     Raises:
         NotFoundError: there is none.
+        UnsupportedError: it has what we do not take away; nothing was touched.
     """
     refuse_domain0("destroy", domid)
     info = host.hypercalls.domain_info(domid)
@@ -40,10 +42,11 @@ def request_shutdown(host: Host, domid: DomId) -> None:
 
     Raises:
         NotFoundError: there is no such domain.
+        UnsupportedError: it is an HVM guest, which may have no drivers that listen there.
         XentoolError: it has no control node to ask through.
     """
     refuse_domain0("shut down", domid)
-    host.hypercalls.domain_info(domid)
+    check_no_hvm(host, "shut down domain", domid)
     node = f"{domain_path(domid)}/control/shutdown"
     if not host.store.exists(node):
         raise XentoolError(

@@ -64,6 +64,21 @@ def resolve_introduced(host: Host, name_or_domid: str) -> tuple[DomId, str]:
     Raises:
         NotFoundError: there is none.
     """
+    domid, (place,) = find_introduced(host, name_or_domid, ["/local/domain/{}/vm"])
+    return domid, uuid_of(place)
+
+
+def uuid_of(place: bytes | None) -> str:
+    """The uuid in a domain's ``vm`` node."""
+    return (place or b"").decode("ascii", "replace").removeprefix("/vm/")
+
+
+def find_introduced(host: Host, name_or_domid: str, nodes: Sequence[str]) -> tuple[DomId, list[bytes | None]]:
+    """As `resolve_introduced`, and the values of the domain's `nodes`, where {} stands for its number.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     store = host.store
     domid = _number(name_or_domid)
     found = [domid]
@@ -72,8 +87,7 @@ def resolve_introduced(host: Host, name_or_domid: str) -> tuple[DomId, str]:
         found = [each for each, name in names_of(store, listed).items() if name == name_or_domid]
     for candidate in found:
         if candidate is not None and store.is_introduced(candidate):
-            place = store.try_read(f"/local/domain/{candidate}/vm") or b""
-            return candidate, place.decode("ascii", "replace").removeprefix("/vm/")
+            return candidate, store.read_many([node.format(candidate) for node in nodes])
     if domid is not None:
         raise NotFoundError(
             "find domain",

@@ -16,6 +16,7 @@ from xentool.devices.record import prune, recorded
 from xentool.domain.domid_history import mark_recent
 from xentool.domain.locks import libxl_lock
 from xentool.domain.nodes import vm_path
+from xentool.domain.reach import refuse_destroy
 from xentool.domain.userdata import LOCK_NAME, userdata_path
 from xentool.errors import HostError, NotFoundError, StoreError, XentoolError
 from xentool.units import DomId
@@ -46,8 +47,8 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     behind without its name because a file could not be written.
 
     Raises:
-        XentoolError: it has devices that we cannot take away (nothing is done then), or the
-            first step that failed, the others' failures beside it.
+        UnsupportedError: it has what we do not take away; nothing is done then.
+        XentoolError: the first step that failed, the others' failures beside it.
     """
     devices = recorded(host.store, domid)
     _refuse_others_devices(host, devices, domid)
@@ -132,25 +133,12 @@ def _refuse_others_devices(host: Host, devices: Sequence[Recorded], domid: DomId
     """Refuse a domain with devices, or a QEMU, that take more than we do.
 
     Raises:
-        XentoolError: it has such; nothing was touched.
+        UnsupportedError: it has such; nothing was touched.
     """
-    found = [" ".join(device.path.split("/")[-2:]) for device in devices if "/device/pci/" in device.path]
-    model, user, kind = host.store.read_many(
-        [
-            f"{domain_path(DomId(0))}/device-model/{domid}",
-            f"{domain_path(domid)}/image/device-model-kill-uid",
-            f"{libxl_path(domid)}/type",
-        ]
+    user, kind = host.store.read_many(
+        [f"{domain_path(domid)}/image/device-model-kill-uid", f"{libxl_path(domid)}/type"]
     )
-    if model is not None and (user is not None or kind == b"hvm"):
-        found.append("the device model (QEMU) of an HVM guest, or one without privileges")
-    if found:
-        raise XentoolError(
-            "destroy domain",
-            domid,
-            f"it has what xentool does not take away yet: {', '.join(found)}",
-            hint=f"use `xl destroy {domid}`",
-        )
+    refuse_destroy(domid, kind, user, (device.path.split("/")[-2] for device in devices))
 
 
 def _end_qemu(host: Host, domid: DomId) -> None:

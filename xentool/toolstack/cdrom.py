@@ -7,11 +7,9 @@ emulated by its QEMU, which another toolstack runs.
 
 from __future__ import annotations
 
-from xentool.devices.paths import libxl_path
 from xentool.domain.attach import attach_device, detach_device
-from xentool.domain.names import resolve_introduced
-from xentool.errors import HostError, UsageError, XentoolError
-from xentool.toolstack.devices import disk_maker, find_disk, planned
+from xentool.errors import UsageError, XentoolError
+from xentool.toolstack.devices import disk_maker, find_disk, planned, pluggable
 from xentool.units import DOMAIN0
 
 TYPE_CHECKING = False
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def plan_cd(host: Host, domain: str, which: str, target: str) -> DevicePlan:
-    domid, _uuid = resolve_introduced(host, domain)
+    domid, _uuid = pluggable(host, "change the CD-ROM of domain", domain)
     drive = _find_drive(host, domid, which)
     return planned(host, domid, "vbd", disk_maker(host, _disk(drive, target)))
 
@@ -35,7 +33,7 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
     The new image is looked at before the old one goes. If it cannot be plugged all the same, the
     old one is put back.
     """
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "change the CD-ROM of domain", domain)
     drive = _find_drive(host, domid, which)
     disk = _disk(drive, target)
     make = disk_maker(host, disk)
@@ -58,13 +56,6 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
 
 
 def _find_drive(host: Host, domid: DomId, which: str) -> Recorded:
-    if host.store.try_read(f"{libxl_path(domid)}/type") == b"hvm":
-        raise HostError(
-            "change the CD-ROM of domain",
-            domid,
-            "it is an HVM domain, whose drive is its QEMU's",
-            hint=f"`xl cd-insert {domid} {which} FILE`",
-        )
     drive = find_disk(host, domid, which)
     if drive.nodes.get("device-type") != "cdrom":
         raise UsageError(

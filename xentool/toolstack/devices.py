@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from xentool.devices.record import is_number, read_records
 from xentool.domain.attach import attach_device, detach_device, taken_devids
-from xentool.domain.names import resolve_introduced
+from xentool.domain.names import find_introduced, uuid_of
+from xentool.domain.reach import refuse_hvm
 from xentool.errors import InUseError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
@@ -27,11 +28,23 @@ if TYPE_CHECKING:
     Make = Callable[[list[int]], tuple[Device, dict[str, Json]]]
 
 
+def pluggable(host: Host, action: str, domain: str) -> tuple[DomId, str]:
+    """The domain of that name or number, and its uuid.
+
+    Raises:
+        NotFoundError: there is none.
+        UnsupportedError: its devices take more than their nodes.
+    """
+    domid, (place, kind) = find_introduced(host, domain, ["/local/domain/{}/vm", "/libxl/{}/type"])
+    refuse_hvm(action, domain, kind)
+    return domid, uuid_of(place)
+
+
 def attach_vif(host: Host, domain: str, words: Sequence[str]) -> tuple[DomId, int]:
     from xentool.devices.vif.spec import parse_vif
 
     vif = parse_vif(",".join(words))
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "attach a vif to domain", domain)
     return domid, attach_device(host, domid, uuid, "vif", vif_maker(host, vif, uuid)).devid
 
 
@@ -39,7 +52,7 @@ def plan_vif(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
     from xentool.devices.vif.spec import parse_vif
 
     vif = parse_vif(",".join(words))
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "plan a vif of domain", domain)
     return planned(host, domid, "vif", vif_maker(host, vif, uuid))
 
 
@@ -68,7 +81,7 @@ def attach_disk(host: Host, domain: str, words: Sequence[str]) -> tuple[DomId, i
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "attach a disk to domain", domain)
     return domid, attach_device(host, domid, uuid, "vbd", disk_maker(host, disk)).devid
 
 
@@ -76,7 +89,7 @@ def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
-    domid, _uuid = resolve_introduced(host, domain)
+    domid, _uuid = pluggable(host, "plan a disk of domain", domain)
     return planned(host, domid, "vbd", disk_maker(host, disk))
 
 
@@ -92,7 +105,7 @@ def disk_maker(host: Host, disk: Disk) -> Make:
 
 
 def detach_vif(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "detach a vif from domain", domain)
     device = _find_vif(host, domid, which)
     devid = int(device.path.rpartition("/")[2])
     detach_device(host, uuid, device, f"vif {devid}", force=force)
@@ -125,7 +138,7 @@ def _find_vif(host: Host, domid: DomId, which: str) -> Recorded:
 
 
 def detach_disk(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
-    domid, uuid = resolve_introduced(host, domain)
+    domid, uuid = pluggable(host, "detach a disk from domain", domain)
     device = find_disk(host, domid, which)
     devid = int(device.path.rpartition("/")[2])
     detach_device(host, uuid, device, f"disk {device.nodes.get('dev', devid)}", force=force)

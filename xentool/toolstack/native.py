@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
 POOLS = "/local/pool"
+SAVING = "it knows no format of saved domains"
 ACTIONS = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
 
 
@@ -66,6 +67,9 @@ class NativeToolstack:
         self._host.hypercalls.pause_domain(domid)
 
     def unpause(self, domid: DomId) -> None:
+        from xentool.domain.reach import check_no_hvm
+
+        check_no_hvm(self._host, "unpause domain", domid)  # its QEMU goes on with it (libxl__domain_unpause)
         self._host.hypercalls.unpause_domain(domid)
 
     def shutdown(self, domid: DomId, *, acpi: bool = False) -> None:
@@ -103,7 +107,7 @@ class NativeToolstack:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         del path, after, config, progress
-        raise _not_native("save domain", domid)
+        raise UnsupportedError("save domain", domid, SAVING)
 
     def restore(
         self,
@@ -114,7 +118,7 @@ class NativeToolstack:
         progress: Callable[[str], None] | None = None,
     ) -> DomId:
         del config, paused, progress
-        raise _not_native("restore a domain from", path)
+        raise UnsupportedError("restore a domain from", path, SAVING)
 
     def console_path(
         self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
@@ -232,15 +236,6 @@ class NativeToolstack:
         from xentool.devices.vif.locks import relock
 
         return relock(self._host)
-
-
-def _not_native(action: str, subject: object) -> UnsupportedError:
-    return UnsupportedError(
-        action,
-        subject,
-        "the native toolstack neither saves domains nor restores them",
-        hint="leave out --toolstack native: libxl does it",
-    )
 
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:
