@@ -5,10 +5,12 @@ from __future__ import annotations
 from xentool.devices.paths import domain_path
 from xentool.domain.config.userdata import as_it_is, config_from_userdata
 from xentool.domain.userdata import load
+from xentool.toolstack.views import RecordPlan
 from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.units import DomId
 
@@ -48,6 +50,21 @@ def current_config(host: Host, domid: DomId) -> dict[str, object]:
         max_kib=_number(maximum, info.max_pages << 2),
         scheduling=scheduling,
     )
+
+
+def planned_record(host: Host, config: DomainConfig, why: str) -> RecordPlan:
+    """What libxl would be given to create that domain. The host is only asked about its CPUs, and only where
+    the config names some.
+
+    Raises:
+        XentoolError: it cannot be asked.
+    """
+    from xentool.domain.config.userdata import domain_config
+    from xentool.domain.create import new_uuid
+
+    placed = config.cpus is not None or config.cpus_soft is not None
+    nodes = host.hypercalls.cpu_nodes() if placed else ()
+    return RecordPlan(dict(domain_config(config, config.uuid or new_uuid(), nodes)), why)
 
 
 def _number(text: str, otherwise: int) -> int:
