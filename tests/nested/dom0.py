@@ -197,3 +197,9 @@ def tiny_kernel() -> str:
     path = os.environ["XENTOOL_TINY_GUEST"]
     assert os.path.exists(path), path
     return path
+
+
+def without_domid(text: str, domid: int) -> str:
+    """Paths of the store with D for the domain's number; a device's or a vcpu's stays as it is."""
+    own = rf"(/local/domain|/libxl|/backend/\w+|/device-model)/{domid}(?=[/\s\"]|$)"
+    return re.sub(own, r"\1/D", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import signal
 import socket
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import RAMDISK, Dom0, device_models, tiny_kernel, write_config
+from tests.nested.dom0 import RAMDISK, Dom0, device_models, tiny_kernel, without_domid, write_config
 from tests.nested.traffic import QUIET, Guest
 from xentool.store.client import StoreClient
 
@@ -47,11 +46,9 @@ def tree(domid: int) -> dict[str, tuple[str, str]]:
         for kind in ("console", "qdisk"):
             found |= store.tree(f"/local/domain/0/backend/{kind}/{domid}")
         found |= store.tree(f"/local/domain/0/device-model/{domid}")
-        # A device's number is no domid, though it may look like one.
-        own = rf"(/local/domain|/libxl|/backend/\w+|/device-model)/{domid}(?=/|$)"
         return {
-            re.sub(own, r"\1/D", path): (
-                re.sub(own, r"\1/D", value.decode()),
+            without_domid(path, domid): (
+                without_domid(value.decode(), domid),
                 ",".join(map(str, store.get_perms(path)))
                 .replace(f"r{domid}", "rD")
                 .replace(f"n{domid}", "nD"),

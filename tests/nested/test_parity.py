@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import RAMDISK, USERDATA, Dom0, write_config
+from tests.nested.dom0 import RAMDISK, USERDATA, Dom0, without_domid, write_config
 
 # Path (domid as D, uuid as U) -> why its value differs from xl's.
 EXPLAINED: dict[str, str] = {}
@@ -35,10 +35,9 @@ def normalised(tree: str, domid: int) -> dict[str, str]:
     out = {}
     for line in tree.splitlines():
         path, _, rest = line.partition(" = ")
-        if not re.search(rf"/{domid}(/|$)", path) and UUID not in path:
+        if without_domid(path, domid) == path and UUID not in path:
             continue
-        text = f"{path} = {rest}".replace(UUID, "U")
-        text = re.sub(rf"(?<=/){domid}(?=[/\s\"]|$)", "D", text)
+        text = without_domid(f"{path} = {rest}".replace(UUID, "U"), domid)
         text = re.sub(rf"(?<=[nrwb]){domid}(?=[,)])", "D", text)
         path, _, rest = text.partition(" = ")
         value, _, perms = rest.rpartition("(")
