@@ -34,6 +34,7 @@ def xentool(
 ) -> Callable[..., Outcome]:
     """Run a command line against the fake backend, in this process."""
     monkeypatch.delenv("XENTOOL_BACKEND", raising=False)
+    monkeypatch.delenv("XENTOOL_TOOLSTACK", raising=False)
 
     def run(*argv: str) -> Outcome:
         code = main.run(argv, lambda _name: backend)  # type: ignore[arg-type,return-value]

@@ -157,14 +157,43 @@ class FakeToolstack:
     def unpause(self, domid: DomId) -> None:
         self._do("unpause", domid)
 
-    def shutdown(self, domid: DomId) -> None:
-        self._do("shutdown", domid)
+    def shutdown(self, domid: DomId, *, acpi: bool = False) -> None:
+        self._do("shutdown", domid, *(["acpi"] if acpi else []))
+
+    def save(
+        self,
+        domid: DomId,
+        path: str,
+        *,
+        after: str = "destroy",
+        config: bytes | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self._do("save", domid, path, after, config)
+        if progress is not None:
+            progress("writing its memory")
+
+    def restore(
+        self,
+        path: str,
+        config: DomainConfig | None = None,
+        *,
+        paused: bool = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> DomId:
+        self._do("restore", path, config and config.name, paused)
+        if progress is not None:
+            progress("reading its memory")
+        self.views.append(view(21, "again"))
+        return DomId(21)
 
     def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
         self._do("wait", domid, timeout_seconds)
 
-    def console_path(self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0) -> str:
-        self._do("console_path", domid, *([number] if number else []))
+    def console_path(
+        self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
+    ) -> str:
+        self._do("console_path", domid, *([number] if number else []), *([kind] if kind else []))
         return "/nowhere"
 
     def console_log(self, domain: str) -> str:
@@ -242,6 +271,9 @@ class FakeBackend:
         self.fake = toolstack or FakeToolstack()
         self.lock_directory = lock_directory
         self.closed = False
+        self.chosen = ""
+        self.say: Callable[[str], None] | None = None
+        self.host = None
 
     @property
     def toolstack(self) -> FakeToolstack:
@@ -251,8 +283,15 @@ class FakeBackend:
     def planner(self) -> FakeToolstack:
         return self.fake
 
+    def choose(self, toolstack: str, say: Callable[[str], None] | None = None) -> None:
+        self.chosen = toolstack
+        self.say = say
+
     def collect(self) -> tuple[list[str], list[str]]:
         return self.fake.finish_undone()
+
+    def relock(self) -> tuple[list[str], list[str]]:
+        return self.fake.relock()
 
     def close(self) -> None:
         self.closed = True

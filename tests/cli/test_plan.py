@@ -32,7 +32,7 @@ def plan(tmp_path: Path) -> Plan:
 
     kernel = tmp_path / "kernel"
     kernel.write_bytes(mock_kernel())
-    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect, connect, lambda: None)  # type: ignore[arg-type,return-value]
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), connect, connect, lambda: None, None)  # type: ignore[arg-type,return-value]
     return NativeToolstack(backend.host).plan(
         DomainConfig(name="web", memory_kib=65_540, kernel=str(kernel), vcpus=2)
     )
@@ -53,7 +53,7 @@ def test_the_text_says_where_everything_goes(plan: Plan) -> None:
 
 def test_devices_are_shown_and_what_is_not_known_of_them_is_a_word(tmp_path: Path) -> None:
     (tmp_path / "kernel").write_bytes(mock_kernel())
-    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None)  # type: ignore[arg-type,return-value]
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None, None)  # type: ignore[arg-type,return-value]
     config = DomainConfig(
         name="web",
         memory_kib=16_384,
@@ -77,7 +77,7 @@ def test_devices_are_shown_and_what_is_not_known_of_them_is_a_word(tmp_path: Pat
 
 def test_two_plans_of_one_config_are_the_same_text(plan: Plan, tmp_path: Path) -> None:
     config = DomainConfig(name="web", memory_kib=65_540, kernel=str(tmp_path / "kernel"), vcpus=2)
-    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None)  # type: ignore[arg-type,return-value]
+    backend = Backend(Paths.under(str(tmp_path)), str(tmp_path), None, None, lambda: None, None)  # type: ignore[arg-type,return-value]
     again = NativeToolstack(backend.host).plan(config)
     assert again.uuid != plan.uuid
     assert plan_text(again) == plan_text(plan)

@@ -77,7 +77,7 @@ def test_json_is_json_on_a_terminal_too() -> None:
 
 
 def test_progress_is_one_line_that_goes_away() -> None:
-    steps = "from xentool.cli.commands.create import _on_one_line as show\nshow('a'); show('b'); show('')"
+    steps = "from xentool.cli.progress import on_one_line as show\nshow('a'); show('b'); show('')"
     _, screen = on_terminal(steps)
     assert screen.index("a …") < screen.index("b …")
     assert screen.endswith("\r\x1b[2K")

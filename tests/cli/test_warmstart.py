@@ -134,6 +134,50 @@ def test_what_is_no_command_has_no_file(argv: list[str], monkeypatch: pytest.Mon
     assert warmstart.of_command(["network-attach"]) is None
 
 
+def test_each_toolstack_has_a_file_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.delenv("XENTOOL_BACKEND", raising=False)
+
+    def name(*argv: str) -> str:
+        found = warmstart.of_command(argv)
+        assert found is not None, argv
+        return os.path.basename(found._path).rpartition(".")[0]
+
+    monkeypatch.delenv("XENTOOL_TOOLSTACK", raising=False)
+    assert name("list") == name("list", "--toolstack", "auto") == name("list", "--toolstack") == "start.list"
+    libxl = name("list", "--toolstack", "libxl")
+    assert libxl == "start.list.libxl"
+    assert libxl == name("list", "--toolstack=libxl") == name("--toolstack", "libxl", "list")
+    monkeypatch.setenv("XENTOOL_TOOLSTACK", "libxl")
+    assert name("list") == libxl
+    assert name("list", "--toolstack", "native") == "start.list.native"
+
+
+@pytest.mark.parametrize(
+    ("argv", "kept"),
+    [
+        (["create", "hvm.cfg"], False),
+        (["create", "--toolstack", "native", "x"], False),
+        (["create", "--toolstack", "libxl", "x"], True),
+        (["save", "web", "file"], True),
+        (["restore", "file"], True),
+    ],
+)
+def test_a_run_that_took_libxl_is_no_model_for_those_that_need_not(
+    argv: list[str], kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.delenv("XENTOOL_TOOLSTACK", raising=False)
+    warm = warmstart.of_command(argv)
+    assert warm is not None
+    warm._path = str(tmp_path / "start")
+    monkeypatch.setitem(sys.modules, "xentool.toolstack.libxl", ModuleType("xentool.toolstack.libxl"))
+    warm._before = frozenset(sys.modules) - {"xentool.toolstack.libxl"}
+    vars(sys.modules["xentool.toolstack.libxl"])["__spec__"] = None
+    warm.save()
+    assert (tmp_path / "start").exists() is kept
+
+
 def test_what_is_imported_for_type_checkers_alone_comes_in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = {
         "module_a": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from module_b import other\nvalue = 1\n",

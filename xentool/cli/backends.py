@@ -33,14 +33,23 @@ class Backend:
         open_hypervisor: Callable[[], Hypervisor],
         open_store: Callable[[], StoreClient],
         make_dom0: Callable[[], Dom0],
+        open_libxl: Callable[[Host], Toolstack],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
         self._open_hypervisor = open_hypervisor
         self._open_store = open_store
         self._make_dom0 = make_dom0
+        self._open_libxl = open_libxl
         self._host: Host | None = None
         self._toolstack: Toolstack | None = None
+        self._chosen = "auto"
+        self._say: Callable[[str], None] | None = None
+
+    def choose(self, toolstack: str, say: Callable[[str], None] | None = None) -> None:
+        """Use "auto", "native" or "libxl" from here on; `say` is told which does what, and why."""
+        self._chosen = toolstack
+        self._say = say
 
     @property
     def host(self) -> Host:
@@ -52,11 +61,30 @@ class Backend:
 
     @property
     def toolstack(self) -> Toolstack:
-        if self._toolstack is None:
-            from xentool.toolstack.native import NativeToolstack
+        """The one that was chosen.
 
-            self._toolstack = NativeToolstack(self.host)
+        Raises:
+            HostError: that is libxl, and this host has none.
+        """
+        if self._toolstack is None:
+            self._toolstack = self._open_toolstack()
         return self._toolstack
+
+    def _open_toolstack(self) -> Toolstack:
+        if self._chosen == "auto":
+            from xentool.toolstack.choice import AutoToolstack
+
+            return AutoToolstack(self.host, lambda: self._open_libxl(self.host), self._say)
+        if self._say is not None:
+            self._say(f"toolstack {self._chosen}: --toolstack or $XENTOOL_TOOLSTACK asks for it")
+        if self._chosen == "libxl":
+            return self._open_libxl(self.host)
+        return self._native()
+
+    def _native(self) -> Toolstack:
+        from xentool.toolstack.native import NativeToolstack
+
+        return NativeToolstack(self.host)
 
     @property
     def store(self) -> StoreClient:
@@ -64,8 +92,15 @@ class Backend:
         return self.host.store
 
     def collect(self) -> tuple[list[str], list[str]]:
-        """Undo what killed creates left behind: what was taken away, and what could not be."""
-        return self.toolstack.finish_undone()
+        """Undo what killed creates left behind: what was taken away, and what could not be.
+
+        The journal is native's, whichever toolstack is used now.
+        """
+        return self._native().finish_undone()
+
+    def relock(self) -> tuple[list[str], list[str]]:
+        """Mend the locks of network interfaces, which are native's too: see `Toolstack.relock`."""
+        return self._native().relock()
 
     def close(self) -> None:
         if self._host is not None:
@@ -104,7 +139,13 @@ def _xen() -> Backend:
 
         return LinuxDom0()
 
-    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0)
+    def open_libxl(host: Host) -> Toolstack:
+        from importlib import import_module
+
+        toolstack: Toolstack = import_module("xentool.toolstack.libxl.toolstack").LibxlToolstack(host)
+        return toolstack
+
+    return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0, open_libxl)
 
 
 def _mock() -> Backend:
@@ -129,4 +170,14 @@ def _mock() -> Backend:
 
         return MockDom0(directory)
 
-    return Backend(Paths.under(directory), directory, open_hypervisor, open_store, make_dom0)
+    def open_libxl(_host: Host) -> Toolstack:
+        from xentool.errors import HostError
+
+        raise HostError(
+            "use",
+            "libxl",
+            "the mock host has none: no library of Xen knows that it is there",
+            hint="on the mock host native is all there is; --backend xen is this machine's own Xen",
+        )
+
+    return Backend(Paths.under(directory), directory, open_hypervisor, open_store, make_dom0, open_libxl)

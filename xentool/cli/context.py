@@ -27,6 +27,7 @@ class Context:
         open_backend: Callable[[str], Backend],
         *,
         backend: str = "auto",
+        toolstack: str = "auto",
         json: bool = False,
         dry_run: bool = False,
         verbose: int = 0,
@@ -35,6 +36,7 @@ class Context:
         self._open_backend = open_backend
         self._opened: Backend | None = None
         self.backend_name = backend
+        self.toolstack_name = toolstack
         self.json = json
         self.dry_run = dry_run
         self.verbose = verbose
@@ -44,6 +46,7 @@ class Context:
     def backend(self) -> Backend:
         if self._opened is None:
             self._opened = self._open_backend(self.backend_name)
+            self._opened.choose(self.toolstack_name, self.note if self.verbose else None)
         return self._opened
 
     @property

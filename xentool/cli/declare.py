@@ -60,9 +60,12 @@ class Option:
 
 
 class Argument:
-    """A word of the command line that is not an option. `many` takes all that are left, as a tuple."""
+    """A word of the command line that is not an option.
 
-    __slots__ = ("choices", "help", "kind", "many", "metavar", "name", "required")
+    `many` takes all that are left, as a tuple; without `dots` its metavar says how many those may be.
+    """
+
+    __slots__ = ("choices", "dots", "help", "kind", "many", "metavar", "name", "required")
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Argument:
         *,
         required: bool = True,
         many: bool = False,
+        dots: bool = True,
         metavar: str = "",
         choices: tuple[str, ...] = (),
     ) -> None:
@@ -80,6 +84,7 @@ class Argument:
         self.kind = kind
         self.required = required
         self.many = many
+        self.dots = dots
         self.metavar = metavar or name.upper()
         self.choices = choices
 
@@ -89,7 +94,7 @@ class Argument:
         word = self.metavar
         if not self.required and not word.startswith("["):
             word = f"[{word}]"
-        return f"{word}..." if self.many else word
+        return f"{word}..." if self.many and self.dots else word
 
 
 class Command:

@@ -113,23 +113,32 @@ def _context(parsed: Parsed, open_backend: Callable[[str], Backend] | None) -> C
             "this command has no dry run",
             hint="leave out --dry-run: nothing was done",
         )
-    if chosen["backend"] is None:
-        chosen["backend"] = _backend_of_environment()
+    for name in ("backend", "toolstack"):
+        if chosen[name] is None:
+            chosen[name] = _of_environment(name)
     return Context(open_backend, **chosen)  # type: ignore[arg-type]
 
 
-def _backend_of_environment() -> str:
+def _of_environment(name: str) -> str:
+    """What $XENTOOL_NAME says of a global option that was not given.
+
+    Raises:
+        UsageError: that is none of its values.
+    """
+    from xentool.cli.table import GLOBALS
     from xentool.errors import UsageError
 
-    name = os.environ.get("XENTOOL_BACKEND") or "auto"
-    if name not in ("auto", "xen", "mock"):
+    variable = f"XENTOOL_{name.upper()}"
+    value = os.environ.get(variable) or "auto"
+    (choices,) = [option.choices for option in GLOBALS if option.name == name]
+    if value not in choices:
         raise UsageError(
             "choose",
-            "a backend",
-            f"XENTOOL_BACKEND is '{name}'",
-            hint="set it to auto, xen or mock, or unset it",
+            f"a {name}",
+            f"{variable} is '{value}'",
+            hint=f"set it to {', '.join(choices[:-1])} or {choices[-1]}, or unset it",
         )
-    return name
+    return value
 
 
 def _execute(parsed: Parsed, context: Context) -> int:

@@ -15,6 +15,15 @@ GLOBALS = (
         metavar="BACKEND",
         choices=("auto", "xen", "mock"),
     ),
+    Option(
+        "toolstack",
+        ("--toolstack",),
+        "xentool's own code, libxl, or the former for all that it does completely (auto). "
+        "Default: $XENTOOL_TOOLSTACK, or auto",
+        "choice",
+        metavar="TOOLSTACK",
+        choices=("auto", "native", "libxl"),
+    ),
     Option("json", ("--json",), "print JSON: the answer on stdout, an error on stderr"),
     Option("dry_run", ("-N", "--dry-run"), "only show what would be done"),
     Option("verbose", ("-v", "--verbose"), "say more: each step, and an error's details", "count"),
@@ -48,7 +57,10 @@ _ALL = (
 Reads CONFIG (xl's syntax, or YAML if its name ends in .yaml or .yml), builds the domain and starts it.
 Settings on the command line are read after the file and replace its own: `memory=512`.
 Either the domain is whole afterwards, or nothing of it is left: an error, ^C and SIGTERM undo what was
-begun, and what `kill -9` leaves behind the next command undoes (see `xentool gc`).""",
+begun, and what `kill -9` leaves behind the next command undoes (see `xentool gc`).
+
+PV guests xentool builds itself; PVH and HVM guests, and what else it does not do, libxl builds. -v says
+which, and why.""",
         arguments=(
             Argument(
                 "words",
@@ -109,14 +121,67 @@ s suspend, c crash, w watchdog, S soft reset, and - power off; then d dying.""",
         _COMMANDS + "lifecycle:shutdown",
         text="""\
 Asks the guest, which takes its time or does not listen. With --wait the command returns when the domain is
-gone or has shut down; what its config says under on_poweroff is then done.""",
+gone or has shut down; what its config says under on_poweroff is then done. An HVM guest without PV drivers
+hears nothing but its ACPI button, which -F presses.""",
         arguments=(Argument("domain", "the domain's name or domid", "domain", required=False),),
         options=(
             Option("all", ("-a", "--all"), "every domain but Domain-0"),
             Option("wait", ("-w", "--wait"), "wait until it has shut down"),
             _TIMEOUT,
-            Option("acpi", ("-F",), "accepted for xl's sake: PV domains have no ACPI button", hidden=True),
+            Option(
+                "acpi",
+                ("-F", "--acpi"),
+                "press the ACPI power button of an HVM guest that has no PV drivers to be asked",
+            ),
         ),
+    ),
+    Command(
+        "save",
+        "Write a domain into a file, to go on with later",
+        _COMMANDS + "saving:save",
+        text="""\
+The guest is stopped, its memory and its config are written to FILE, which `restore` and `xl restore` take,
+and the domain ends; with -c it runs on, with -p it stays paused. With CONFIG the file has that config, in the
+place of the domain's own. FILE is whole or it is not there: where saving fails, and on ^C, the guest runs on.
+Disks are not saved: what is on them must be the same when the guest goes on.""",
+        arguments=(
+            _DOMAIN,
+            Argument("file", "the file to write", "file"),
+            Argument("config", "a config for the file", "file", required=False),
+        ),
+        options=(
+            Option("checkpoint", ("-c", "--checkpoint"), "let the domain run on afterwards"),
+            Option("paused", ("-p", "--paused"), "leave the domain paused afterwards"),
+            Option("keep_domid", ("-D", "--keep-domid"), "have it restored under the same domid"),
+            Option("quiet", ("-q", "--quiet"), "no progress, no warnings about the config"),
+        ),
+        stoppable=True,
+    ),
+    Command(
+        "restore",
+        "Let a saved domain go on",
+        _COMMANDS + "saving:restore",
+        text="""\
+Makes a domain of a file that `save` or `xl save` wrote. The guest goes on where it was, with the config in
+the file, or with CONFIG. Either the domain is whole afterwards, or nothing of it is left.""",
+        arguments=(
+            Argument(
+                "words",
+                "the file; before it a config",
+                "file",
+                many=True,
+                dots=False,
+                metavar="[CONFIG] FILE",
+            ),
+        ),
+        options=(
+            Option("paused", ("-p", "--paused"), "leave the domain paused"),
+            Option("console", ("-c", "--console"), "attach to the console before the domain goes on"),
+            Option("quiet", ("-q", "--quiet"), "no progress, no warnings about the config"),
+            Option("unwatched", ("-e",), "accepted for xl's sake: nobody waits for the domain's end"),
+            Option("chatty", ("-d",), "accepted for xl's sake: -v says more"),
+        ),
+        stoppable=True,
     ),
     Command(
         "console",
@@ -131,7 +196,8 @@ With --log the domain may be gone; its name is enough.""",
             Option(
                 "type",
                 ("-t", "--type"),
-                "which console. A domain without a serial console has its PV console attached, as with xl",
+                "which console: the PV console, or a serial port of an HVM guest (its default, where it has "
+                "one). A domain without a serial port has its PV console attached",
                 "choice",
                 metavar="TYPE",
                 choices=("pv", "serial"),
@@ -139,7 +205,7 @@ With --log the domain may be gone; its name is enough.""",
             Option(
                 "number",
                 ("-n", "--num"),
-                "a further console by its number: channel N is console N + 1",
+                "a further console by its number: channel N is console N + 1. With -t serial, a serial port",
                 "integer",
                 metavar="NUMBER",
             ),

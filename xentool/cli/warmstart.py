@@ -39,13 +39,20 @@ _GROUPS = ("lab", "mock", "store")
 _LARGE = ("click", "rich", "yaml")
 """What only some runs of a command import, those on a terminal for one: such a run is no model."""
 _MAX_MODULES = 150
+_LIBXL = "xentool.toolstack.libxl"
+_LIBXLS_OWN = ("save", "restore")
+"""What libxl does in any case. Elsewhere a run that took it is no model, unless it was asked for by name."""
 
 
 class WarmStart:
-    """One command's file. `load` it before the command runs, and `save` when it went well."""
+    """One command's file. `load` it before the command runs, and `save` when it went well.
 
-    def __init__(self, path: str) -> None:
+    `excluded` are modules that only some of its runs import.
+    """
+
+    def __init__(self, path: str, excluded: tuple[str, ...] = _LARGE) -> None:
         self._path = path
+        self._excluded = excluded
         self._before = frozenset(sys.modules)
         self._current = False
 
@@ -67,7 +74,7 @@ class WarmStart:
     def save(self) -> None:
         """Make the file anew, if it was not there or something in it was not current."""
         new = {name: module for name, module in sys.modules.items() if name not in self._before}
-        if self._current or len(new) > _MAX_MODULES or not new.keys().isdisjoint(_LARGE):
+        if self._current or len(new) > _MAX_MODULES or not new.keys().isdisjoint(self._excluded):
             return
         entries = {name: entry for name, module in new.items() if (entry := _entry(name, module)) is not None}
         unnamed = f"{self._path}.{os.getpid()}"
@@ -86,14 +93,33 @@ class WarmStart:
 
 def of_command(argv: Sequence[str]) -> WarmStart | None:
     """The file of the command that `argv` names, or None where there is none to be had."""
-    words = [*argv[: 2 if argv[:1] and argv[0] in _GROUPS else 1], os.environ.get("XENTOOL_BACKEND", "")]
+    toolstack = _toolstack(argv)
+    if argv and argv[0] == "--toolstack":
+        argv = argv[2:]
+    words = [
+        *argv[: 2 if argv[:1] and argv[0] in _GROUPS else 1],
+        os.environ.get("XENTOOL_BACKEND", ""),
+        toolstack,
+    ]
     if not words[0] or not all(word.replace("-", "a").isalnum() and word[0] != "-" for word in words if word):
         return None
     if sys.pycache_prefix is not None or sys.dont_write_bytecode or sys.flags.optimize:
         return None
     folder = os.path.dirname(os.path.dirname(__file__))
     name = ".".join(["start", *filter(None, words), str(sys.implementation.cache_tag)])
-    return WarmStart(f"{folder}/__pycache__/{name}") if name.isascii() and len(name) < 100 else None
+    excluded = _LARGE if toolstack == "libxl" or words[0] in _LIBXLS_OWN else (*_LARGE, _LIBXL)
+    return WarmStart(f"{folder}/__pycache__/{name}", excluded) if name.isascii() and len(name) < 100 else None
+
+
+def _toolstack(argv: Sequence[str]) -> str:
+    """The toolstack that is asked for by name; empty where it is chosen for each operation."""
+    asked = os.environ.get("XENTOOL_TOOLSTACK", "")
+    for position, word in enumerate(argv, 1):
+        if word == "--toolstack":
+            asked = argv[position] if position < len(argv) else ""
+        elif word.startswith("--toolstack="):
+            asked = word[12:]
+    return asked if asked in ("native", "libxl") else ""
 
 
 def _run(entry: Entry) -> bool:

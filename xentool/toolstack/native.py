@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
 POOLS = "/local/pool"
-SAVING = "it knows no format of saved domains"
+SAVING = "saved domains are in libxl's own format"
 ACTIONS = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
 
 

@@ -31,7 +31,6 @@ def console(
         )
     from xentool.devices.console import ENDED, attach
 
-    del type  # like xl: without a serial console it is the PV console, and PV domains have none
     toolstack = context.toolstack
     domid = toolstack.resolve(domain)
     if domid == 0:
@@ -41,7 +40,7 @@ def console(
             "Domain-0 has none of its own",
             hint="it is this machine's: `dmesg` and journalctl show what it prints",
         )
-    path = toolstack.console_path(domid, number=number or 0)
+    path = toolstack.console_path(domid, number=number or 0, kind=type or "")
     ended = attach(path, domid, lock_directory=context.backend.lock_directory)
     if context.styled:
         context.write("\n")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from xentool.cli.progress import Progress
 from xentool.errors import UsageError
 
 TYPE_CHECKING = False
@@ -38,7 +37,9 @@ def create(
     if context.dry_run:
         return _show_plan(context, config)
     if console:
-        return _create_attached(context, config, paused=paused, quiet=quiet)
+        return make_attached(
+            context, lambda: _build(context, config, paused=True, quiet=quiet), paused=paused
+        )
     domid = _build(context, config, paused=paused, quiet=quiet)
     if context.json:
         context.write_json({"domid": domid, "name": config.name, "paused": paused})
@@ -86,31 +87,16 @@ def _show_plan(context: Context, config: DomainConfig) -> int:
 
 def _build(context: Context, config: DomainConfig, *, paused: bool, quiet: bool) -> DomId:
     toolstack = context.toolstack_for_change()
-    progress: Callable[[str], None] | None = None
-    if context.shows_progress and not quiet:
-        progress = _on_one_line
-    elif context.verbose and not quiet:
-        progress = context.note
-    try:
+    with Progress(context, quiet=quiet) as progress:
         return toolstack.create(config, paused=paused, progress=progress)
-    finally:
-        if progress is _on_one_line:
-            _on_one_line("")
 
 
-def _on_one_line(step: str) -> None:
-    """Each step in the place of the one before; by hand: importing rich takes longer than most steps."""
-    shown = f"\x1b[2m{step} …\x1b[0m" if step else ""
-    sys.stderr.write("\r\x1b[2K" + shown)
-    sys.stderr.flush()
-
-
-def _create_attached(context: Context, config: DomainConfig, *, paused: bool, quiet: bool) -> int:
-    """Attach before the first instruction runs, so that no output is lost."""
+def make_attached(context: Context, make: Callable[[], DomId], *, paused: bool) -> int:
+    """Attach to the domain that `make` makes, paused, before its first instruction: no output is lost."""
     from xentool.devices.console import attach
 
     toolstack = context.toolstack
-    domid = _build(context, config, paused=True, quiet=quiet)
+    domid = make()
     attached = False
 
     def start() -> None:

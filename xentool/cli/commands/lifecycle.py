@@ -50,7 +50,6 @@ def shutdown(
     timeout: float | None,
     acpi: bool,
 ) -> int:
-    del acpi
     if (domain is None) is not all:
         raise UsageError(
             "shut down",
@@ -64,7 +63,7 @@ def shutdown(
     else:
         domids = [toolstack.resolve(domain)]
     failures: list[XentoolError] = []
-    stopping = _each(domids, toolstack.shutdown, failures)
+    stopping = _each(domids, lambda domid: toolstack.shutdown(domid, acpi=acpi), failures)
     if wait:
         import time
 
@@ -104,7 +103,7 @@ def _each(domids: list[DomId], act: Callable[[DomId], None], failures: list[Xent
 
 def collect(context: Context) -> int:
     undone, failed = context.backend.collect()
-    locked, unlocked = context.toolstack.relock()
+    locked, unlocked = context.backend.relock()
     if context.json:
         context.write_json({"undone": undone, "failed": failed, "locked": locked, "unlocked": unlocked})
     else:

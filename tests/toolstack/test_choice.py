@@ -1,0 +1,213 @@
+"""Which toolstack does what: the table, the words that say so, and what happens where there is no libxl."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from xentool.devices.vif.spec import parse_vif
+from xentool.domain.config.model import DomainConfig, GuestType
+from xentool.domain.host import Host
+from xentool.errors import HostError, NotFoundError, UnsupportedError
+from xentool.toolstack import choice
+from xentool.toolstack.choice import TABLE, AutoToolstack
+from xentool.toolstack.native import NativeToolstack
+from xentool.toolstack.port import Toolstack
+from xentool.units import DomId
+
+DECIDED = {operation: decides for operations, decides, _, _ in TABLE for operation in operations}
+NOWHERE: Host = None  # type: ignore[assignment] # native's own code is not reached
+DOMID = DomId(7)
+
+
+class Recorder:
+    """libxl's place: every operation is written down, with what it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    def __getattr__(self, operation: str) -> Callable[..., str]:
+        def called(*given: object, **named: object) -> str:
+            self.calls.append((operation, given, named))
+            return f"libxl's {operation}"
+
+        return called
+
+
+class World:
+    """An AutoToolstack, what it says, and what is asked of libxl."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.libxl = Recorder()
+        self.opened = 0
+        self.toolstack = AutoToolstack(NOWHERE, self._open, self.said.append)
+
+    def _open(self) -> Toolstack:
+        self.opened += 1
+        return self.libxl  # type: ignore[return-value]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def operations() -> set[str]:
+    """What the port has, but its name."""
+    return {name for name, member in inspect.getmembers(Toolstack) if inspect.isfunction(member)} & {
+        name for name in dir(NativeToolstack) if not name.startswith("_")
+    }
+
+
+def pv(**changes: Any) -> DomainConfig:
+    return DomainConfig(**{"name": "web", "kernel": "/k", **changes})
+
+
+def hvm() -> DomainConfig:
+    return pv(type=GuestType.HVM, kernel="")
+
+
+# How each operation that is not always native's is called, in the same words on every toolstack.
+CALLS: dict[str, tuple[tuple[object, ...], dict[str, object]]] = {
+    "destroy": ((DOMID,), {}),
+    "unpause": ((DOMID,), {}),
+    "shutdown": ((DOMID,), {"acpi": True}),
+    "save": ((DOMID, "/file"), {"after": "run", "config": b"{}", "progress": None}),
+    "restore": (("/file", None), {"paused": True, "progress": None}),
+    "plan_vif": (("web", ["bridge=x"]), {}),
+    "attach_vif": (("web", ["bridge=x"]), {}),
+    "detach_vif": (("web", "0"), {"force": True}),
+    "plan_disk": (("web", ["/a,raw,xvda"]), {}),
+    "attach_disk": (("web", ["/a,raw,xvda"]), {}),
+    "detach_disk": (("web", "xvda"), {"force": True}),
+    "plan_cd": (("web", "hdc", "/iso"), {}),
+    "insert_cd": (("web", "hdc", "/iso"), {}),
+}
+
+
+def test_every_operation_of_the_port_is_in_the_table_once() -> None:
+    listed = [operation for row in TABLE for operation in row[0]]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == operations()
+
+
+def test_what_is_not_always_natives_is_chosen_and_nothing_else() -> None:
+    chosen = {name for name in vars(AutoToolstack) if name in operations()}
+    assert chosen == {operation for operation, decides in DECIDED.items() if decides != "native"}
+    assert chosen == set(CALLS) | {"create", "plan"}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_what_native_refuses_libxl_does_with_the_same_words(
+    world: World, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, named = CALLS[operation]
+    signature = inspect.signature(getattr(NativeToolstack, operation))
+
+    def refuse(_self: object, *words: object, **options: object) -> None:
+        signature.bind(None, *words, **options)  # as native has it
+        raise UnsupportedError("do", "it", "it is too much")
+
+    monkeypatch.setattr(NativeToolstack, operation, refuse)
+    answer = getattr(world.toolstack, operation)(*given, **named)
+    if answer is not None:
+        assert answer == f"libxl's {operation}"
+    assert world.libxl.calls == [(operation, given, named)]
+    assert world.said == ["toolstack libxl: it is too much"]
+
+
+@pytest.mark.parametrize("operation", [operation for operation in CALLS if DECIDED[operation] == "domain"])
+def test_what_native_does_no_libxl_hears_of(
+    world: World, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, object]] = []
+
+    def does(_self: object, *words: object, **options: object) -> str:
+        bound = inspect.signature(getattr(Toolstack, operation)).bind(None, *words, **options)
+        seen.append(dict(bound.arguments))
+        return "done"
+
+    monkeypatch.setattr(NativeToolstack, operation, does)
+    given, named = CALLS[operation]
+    getattr(world.toolstack, operation)(*given, **named)
+    named = {name: value for name, value in named.items() if name != "acpi"}  # a button that only HVM has
+    expected = inspect.signature(getattr(Toolstack, operation)).bind(None, *given, **named)
+    assert seen == [dict(expected.arguments)]
+    assert (world.opened, world.libxl.calls) == (0, [])
+    assert world.said == [f"toolstack native: {choice.native_does(operation)}"]
+
+
+def test_another_error_of_native_is_no_reason_to_ask_libxl(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: object, domid: DomId) -> None:
+        raise NotFoundError("find domain", domid, "it is gone")
+
+    monkeypatch.setattr(NativeToolstack, "destroy", fail)
+    with pytest.raises(NotFoundError):
+        world.toolstack.destroy(DOMID)
+    assert world.opened == 0
+    assert world.said == ["toolstack native: PV and PVH guests, whoever made them"]
+
+
+@pytest.mark.parametrize("config", [pv(), pv(vifs=(parse_vif("bridge=x"),))])
+def test_a_config_that_native_does_is_natives(
+    world: World, config: DomainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NativeToolstack, "create", lambda _self, _config, **_: DOMID)
+    assert world.toolstack.create(config) == DOMID
+    assert world.opened == 0
+    assert world.said == ["toolstack native: PV guests, with network interfaces, disks and channels"]
+
+
+def test_a_config_that_native_does_not_do_is_libxls(world: World) -> None:
+    config = hvm()
+    answer: object = world.toolstack.create(config, paused=True)
+    assert answer == "libxl's create"
+    assert world.libxl.calls == [("create", (config,), {"paused": True, "progress": None})]
+    assert world.said == ['toolstack libxl: type="hvm"']
+
+
+def test_libxl_is_opened_once(world: World) -> None:
+    world.toolstack.create(hvm())
+    world.toolstack.save(DOMID, "/file")
+    assert world.opened == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        (lambda toolstack: toolstack.create(hvm()), 'create domain web: that takes libxl (type="hvm"), and'),
+        (
+            lambda toolstack: toolstack.save(DOMID, "/f"),
+            "save domain 7: that takes libxl (saved domains are in libxl's own format), and",
+        ),
+        (
+            lambda toolstack: toolstack.restore("/f"),
+            "restore a domain from /f: that takes libxl (saved domains are in libxl's own format), and",
+        ),
+    ],
+)
+def test_without_libxl_the_error_says_what_was_asked_and_what_is_missing(
+    act: Callable[[Toolstack], object], what: str
+) -> None:
+    def missing() -> Toolstack:
+        raise HostError("load", "libxl", "there is no libxenlight", hint="install xen-utils", detail="looked")
+
+    with pytest.raises(HostError) as caught:
+        act(AutoToolstack(NOWHERE, missing))
+    assert str(caught.value) == f"{what} there is no libxenlight"
+    assert (caught.value.hint, caught.value.detail) == ("install xen-utils", "looked")
+
+
+@pytest.mark.parametrize(
+    "act", [lambda native: native.save(DOMID, "/f"), lambda native: native.restore("/f")]
+)
+def test_native_alone_says_where_to_turn(act: Callable[[Toolstack], object]) -> None:
+    with pytest.raises(UnsupportedError, match="the native toolstack does not do that") as caught:
+        act(NativeToolstack(NOWHERE))
+    assert "leave out --toolstack native" in caught.value.hint
