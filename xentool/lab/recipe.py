@@ -35,12 +35,15 @@ PACKAGES: Final = (
     "xen-utils-{xen}",
     "xenstore-utils",
     "grub-xen-host",
-    # what devices need: a backend for image formats, a firewall, another switch than the kernel's bridge
+    # what devices and HVM guests need: QEMU (with it come SeaBIOS and network cards' boot code), a firewall,
+    # another switch than the kernel's bridge
     "netbase",
     "nftables",
     "openvswitch-switch",
     "qemu-system-xen",
     "qemu-utils",
+    # a boot loader for HVM guests' disks
+    "grub-pc-bin",
     # dom0's kernel, which is the test guests' kernel too
     "linux-image-amd64",
     # a small Debian
@@ -132,7 +135,6 @@ LEFT_OUT: Final = (
     "boot/System.map",
     "etc/init.d/",
     "usr/lib/debug/",
-    "usr/lib/ipxe/",
     "usr/lib/python3.11/ensurepip/",
     "usr/lib/python3.11/idlelib/",
     "usr/lib/python3.11/lib2to3/",
