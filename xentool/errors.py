@@ -173,9 +173,10 @@ class StoreGoneError(StoreError):
 
 
 class LibxlError(XentoolError):
-    """libxl failed at what it was asked for; what it said itself is the `detail`."""
+    """libxl failed at what it was asked for: what it said itself is the `detail`, its number the `code`."""
 
     exit_code = 3
+    code = 0
 
 
 class MockHostError(XentoolError):

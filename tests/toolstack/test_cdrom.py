@@ -20,7 +20,7 @@ def drive(backend: DomId) -> Recorded:
 @pytest.mark.parametrize("target", ["/new.iso", "qcow2:/new.qcow2", ""])
 @pytest.mark.parametrize(("backend", "name"), [(DOMAIN0, ""), (DomId(3), "3")])
 def test_who_serves_the_drive_goes_on_doing_so(target: str, backend: DomId, name: str) -> None:
-    disk = cdrom._disk(drive(backend), target)
+    disk = cdrom.with_medium(drive(backend), target)
     assert (disk.vdev, disk.cdrom, disk.backend) == ("xvdc", True, name)
     assert disk.target == target.removeprefix("qcow2:")
     assert cdrom._as_it_was(drive(backend)).backend == name

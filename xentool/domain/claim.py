@@ -38,7 +38,7 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
         XenError: Xen refused.
     """
     with xl_lock(host.paths.lock):
-        _check_free(host, plan)
+        check_free(host, plan.config.name, plan.uuid)
         _check_memory(host, plan)
         entry.note("creating", plan.config.name)
         domid = _create(host, plan)
@@ -56,23 +56,28 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
     return domid
 
 
-def _check_free(host: Host, plan: Plan) -> None:
+def check_free(host: Host, name: str, uuid: str) -> None:
+    """Refuse a name and a uuid that another domain has; under xl's lock, so that it stays so.
+
+    Raises:
+        InUseError: one of them belongs to another.
+    """
     infos = host.hypercalls.domain_infos()
     names = names_of(host.store, [info.domid for info in infos])
-    handle = uuid_bytes(plan.uuid)
+    handle = uuid_bytes(uuid)
     for info in infos:
-        if names.get(DomId(info.domid)) == plan.config.name:
+        if names.get(DomId(info.domid)) == name:
             raise InUseError(
                 "create domain",
-                plan.config.name,
+                name,
                 f"domain {info.domid} has that name",
                 hint=f"choose another name (name=…), or `xentool destroy {info.domid}`",
             )
         if info.handle == handle:
             raise InUseError(
                 "create domain",
-                plan.config.name,
-                f"domain {info.domid} has its uuid, {plan.uuid}",
+                name,
+                f"domain {info.domid} has its uuid, {uuid}",
                 hint="leave uuid out of the config to get a new one",
             )
 

@@ -10,11 +10,16 @@ from xentool.units import DomId, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xentool.domain.host import Host
 
+    Remove = Callable[[Host, DomId, str], None]
 
-def undo_create(host: Host, facts: dict[str, str]) -> DomId | None:
-    """Take away the domain that a journal's entry tells of; its domid, or None if there was none yet.
+
+def undo_create(host: Host, facts: dict[str, str], remove: Remove = remove_domain) -> DomId | None:
+    """Take away, by `remove`, the domain that a journal's entry tells of; its domid, or None if there was
+    none yet.
 
     A create notes ``creating`` once it knows that nobody has the uuid, and ``domid`` once Xen
     said it. Between the two the domain is known by its uuid (Xen's "handle") alone.
@@ -26,7 +31,7 @@ def undo_create(host: Host, facts: dict[str, str]) -> DomId | None:
     if domid is None:
         return None
     with without_interruption():
-        remove_domain(host, domid, uuid)
+        remove(host, domid, uuid)
     return domid
 
 
@@ -42,8 +47,8 @@ def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
     return None if noted is None else DomId(int(noted))
 
 
-def finish_undone(host: Host) -> tuple[list[str], list[str]]:
-    """Undo every create and attach whose process died.
+def finish_undone(host: Host, remove: Remove = remove_domain) -> tuple[list[str], list[str]]:
+    """Undo every create and attach whose process died; half-made domains go by `remove`.
 
     Returns the uuids of what was taken away, and what could not be: sentences. One entry
     that cannot be undone keeps neither the others nor the user's own command back.
@@ -56,7 +61,7 @@ def finish_undone(host: Host) -> tuple[list[str], list[str]]:
             if "attach" in entry.facts:
                 if undo_attach(host, entry.facts):
                     done.append(f"{entry.facts['uuid']} ({entry.facts['attach']})")
-            elif undo_create(host, entry.facts) is not None:
+            elif undo_create(host, entry.facts, remove) is not None:
                 done.append(entry.facts["uuid"])
             finished = True
         except XentoolError as exc:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def plan_cd(host: Host, domain: str, which: str, target: str) -> DevicePlan:
     domid, _uuid = pluggable(host, "change the CD-ROM of domain", domain)
-    drive = _find_drive(host, domid, which)
-    return planned(host, domid, "vbd", disk_maker(host, _disk(drive, target)))
+    drive = find_drive(host, domid, which)
+    return planned(host, domid, "vbd", disk_maker(host, with_medium(drive, target)))
 
 
 def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, int]:
@@ -34,8 +34,8 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
     old one is put back.
     """
     domid, uuid = pluggable(host, "change the CD-ROM of domain", domain)
-    drive = _find_drive(host, domid, which)
-    disk = _disk(drive, target)
+    drive = find_drive(host, domid, which)
+    disk = with_medium(drive, target)
     make = disk_maker(host, disk)
     device, _ = make([])
     if device.hotplug is not None:
@@ -55,7 +55,7 @@ def insert_cd(host: Host, domain: str, which: str, target: str) -> tuple[DomId, 
     return domid, disk.devid
 
 
-def _find_drive(host: Host, domid: DomId, which: str) -> Recorded:
+def find_drive(host: Host, domid: DomId, which: str) -> Recorded:
     drive = find_disk(host, domid, which)
     if drive.nodes.get("device-type") != "cdrom":
         raise UsageError(
@@ -67,7 +67,7 @@ def _find_drive(host: Host, domid: DomId, which: str) -> Recorded:
     return drive
 
 
-def _disk(drive: Recorded, target: str) -> Disk:
+def with_medium(drive: Recorded, target: str) -> Disk:
     """The drive with `target` in it, which may say its format as xl's old prefixes do."""
     from xentool.devices.vbd.spec import parse_disk
 
@@ -98,5 +98,5 @@ def _as_it_was(drive: Recorded) -> Disk:
     params = medium_of(drive.nodes)
     head, colon, tail = params.partition(":")
     if colon and "/" not in head:
-        return _disk(drive, f"{'raw' if head == 'aio' else head}:{tail}")
-    return _disk(drive, params)
+        return with_medium(drive, f"{'raw' if head == 'aio' else head}:{tail}")
+    return with_medium(drive, params)

@@ -106,13 +106,13 @@ def disk_maker(host: Host, disk: Disk) -> Make:
 
 def detach_vif(host: Host, domain: str, which: str, *, force: bool = False) -> tuple[DomId, int]:
     domid, uuid = pluggable(host, "detach a vif from domain", domain)
-    device = _find_vif(host, domid, which)
+    device = find_vif(host, domid, which)
     devid = int(device.path.rpartition("/")[2])
     detach_device(host, uuid, device, f"vif {devid}", force=force)
     return domid, devid
 
 
-def _find_vif(host: Host, domid: DomId, which: str) -> Recorded:
+def find_vif(host: Host, domid: DomId, which: str) -> Recorded:
     """The vif with that number or MAC; with one, no other's record is read."""
     taken = taken_devids(host, domid, "vif")
     if is_number(which) and int(which) in taken:

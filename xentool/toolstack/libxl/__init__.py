@@ -1,0 +1,17 @@
+"""libxl behind the toolstack port: everything that libxenlight can do, by ctypes alone.
+
+No compiler and no headers are needed on the host, and no layout of libxl's structures is known
+here: they go in and out as JSON, by libxl's own ``_from_json`` and ``_to_json``.
+
+    library   which libxenlight there is, and whether it is as we rely on it to be
+    struct    one of its structures: measured, filled, read, disposed of
+    log       what it says, as lines
+    context   a connection through it, and long operations that ^C ends
+    failures  what its error codes and words mean, in ours
+"""
+
+from __future__ import annotations
+
+from xentool.toolstack.libxl.toolstack import LibxlToolstack
+
+__all__ = ["LibxlToolstack"]

@@ -1,0 +1,330 @@
+"""A connection through libxl: calls, and long operations that ^C ends.
+
+Every operation that libxl can do asynchronously is begun so, and its end awaited in our own
+poll(2): a call that blocks inside libxl would hear of no signal. What a signal raises aborts the
+operation, and is raised once libxl has come to rest, because libxl keeps the addresses that it was
+given until then.
+
+A context is used by one thread at a time (libxl allows no two to poll), which a lock sees to.
+Children (QEMU, hotplug scripts, the save helper) are libxl's: it owns SIGCHLD while the context is
+open and reaps its own alone, so that those of others (`subprocess`) stay theirs.
+
+Source: libxl_event.h (OS event handling, subprocess handling), libxl.h (libxl_asyncop_how).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from ctypes import byref, c_int, c_uint64, c_void_p
+
+from xentool.errors import HostError, LibxlError
+from xentool.toolstack.libxl.failures import ABORTED, BUFFERFULL, NOT_READY, NOTFOUND, failure
+from xentool.toolstack.libxl.log import PROGRESS, Log
+from xentool.toolstack.libxl.signatures import (
+    DISASTER,
+    AsyncHow,
+    ChildHooks,
+    EventHooks,
+    PollFd,
+    TimeOfDay,
+)
+from xentool.toolstack.libxl.wakeup import Wakeup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from xentool.toolstack.libxl.library import Library
+    from xentool.toolstack.libxl.log import Line
+
+    Start = Callable[[object], int]
+    """Begins an operation: is given the address of a libxl_asyncop_how, returns libxl's code."""
+
+SELECTIVE_REAP = 3
+"""libxl_sigchld_owner_libxl_always_selective_reap."""
+ALL_EVENTS = (1 << 64) - 1
+COMPLETE = "operation_complete"
+MOST_DESCRIPTORS = 1 << 16
+
+
+class Said:
+    """What libxl said from a moment on."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._mark = log.count
+
+    def __enter__(self) -> Self:
+        self._log.drain()
+        self._mark = self._log.count
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.drain()
+
+    @property
+    def lines(self) -> list[Line]:
+        return self._log.since(self._mark)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(map(str, self.lines))
+
+
+class Context:
+    """A libxl_ctx. `listener` hears what libxl says, from `level` on, as it says it.
+
+    Raises:
+        HostError: libxl cannot be used: no Xen, no store, or somebody else's handler of SIGCHLD.
+    """
+
+    def __init__(
+        self, library: Library, *, level: int = PROGRESS, listener: Callable[[Line], None] | None = None
+    ) -> None:
+        from _thread import RLock
+
+        self.library = library
+        self._lock = RLock()
+        self._free = library.function("free")
+        self._poll = library.function("poll")
+        self._next = 0
+        self._disaster = ""
+        self._fds = (PollFd * 8)()
+        _check_sigchld()
+        self.log = Log(library, level=level, listener=listener)
+        handle = c_void_p()
+        try:
+            with self.said() as said:
+                code = library.function("libxl_ctx_alloc")(byref(handle), 0, 0, self.log.logger)
+            if code or not handle.value:
+                raise failure("use", library.title, code, said.lines, hint="are you root, on a Xen host?")
+        except BaseException:
+            self.log.close()
+            raise
+        self.handle: int = handle.value
+        # libxl keeps the addresses of both.
+        self._children = ChildHooks(SELECTIVE_REAP, None, None)
+        self._events = EventHooks(0, None, DISASTER(self._note_disaster))
+        library.function("libxl_childproc_setmode")(self.handle, byref(self._children), None)
+        library.function("libxl_event_register_callbacks")(self.handle, byref(self._events), None)
+
+    def close(self) -> None:
+        if self.handle:
+            handle, self.handle = self.handle, 0
+            self.library.function("libxl_ctx_free")(handle)
+            self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def said(self) -> Said:
+        """As a context: what libxl says in it."""
+        return Said(self.log)
+
+    def call(self, action: str, subject: object, name: str, *arguments: object, hint: str = "") -> int:
+        """Call a function that is quick and returns a code; what it returns, if that is no error.
+
+        Raises:
+            XentoolError: what its code and libxl's words mean.
+        """
+        with self._lock, self.said() as said:
+            code = self.library.function(name)(self.handle, *arguments)
+            if code < 0:
+                raise failure(action, subject, code, said.lines, hint=hint)
+        return code
+
+    def run(
+        self,
+        action: str,
+        subject: object,
+        start: Start,
+        *,
+        hint: str = "",
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Begin a long operation and wait for its end. `progress` hears libxl's own steps.
+
+        Raises:
+            XentoolError: what its code and libxl's words mean.
+        """
+        with self._lock, self.said() as said, Wakeup() as wakeup:
+            heard_before = self.log.steps_to(progress)
+            self._next += 1
+            how = AsyncHow(None, self._next)
+            try:
+                code = start(byref(how))
+                if not code:
+                    code = self._await(how.for_event, wakeup)
+            except BaseException:
+                self._abandon(how, wakeup)
+                raise
+            finally:
+                self.log.steps_to(heard_before)
+            if code:
+                raise failure(action, subject, code, said.lines, hint=hint)
+
+    def _abandon(self, how: AsyncHow, wakeup: Wakeup) -> None:
+        """Abort an operation, and wait until libxl has let go of all that it was given."""
+        from xentool.domain.remove import without_interruption
+
+        with without_interruption():
+            self.log.steps_to(None)
+            code = self.library.function("libxl_ao_abort")(self.handle, byref(how))
+            if code in (0, ABORTED):
+                self._await(how.for_event, wakeup)
+            elif code == NOTFOUND:
+                while self._take_event(how.for_event) is None and self._events_waiting:
+                    pass  # it had ended: what it left in the queue is of no use to the next
+
+    def _await(self, number: int, wakeup: Wakeup) -> int:
+        while (code := self._take_event(number)) is None:
+            self._turn(wakeup)
+        return code
+
+    def _take_event(self, number: int) -> int | None:
+        """The code with which the operation of that number ended, if it has; events of others are dropped."""
+        check, free = self.library.function("libxl_event_check"), self.library.function("libxl_event_free")
+        event = c_void_p()
+        while True:
+            code = check(self.handle, byref(event), ALL_EVENTS, None, None)
+            self._events_waiting = code == 0
+            if code == NOT_READY:
+                return None
+            if code or not event.value:
+                raise LibxlError("ask", self.library.title, f"it has lost its events ({code})")
+            try:
+                told = self.read("event", event.value)
+            finally:
+                free(self.handle, event)
+            if told.get("for_user", 0) == number:
+                outcome = told.get(f"type.{COMPLETE}", told.get("u"))
+                if told.get("type") != COMPLETE or not isinstance(outcome, dict):
+                    raise LibxlError(
+                        "ask", self.library.title, f"it ends an operation in a way of its own: {told}"
+                    )
+                return int(outcome.get("rc", 0))
+
+    _events_waiting = False
+
+    def _turn(self, wakeup: Wakeup) -> None:
+        """Wait once for what libxl waits for, or for a signal, and let libxl act on it."""
+        before = self.library.function("libxl_osevent_beforepoll")
+        count, timeout = c_int(), c_int()
+        while True:
+            room = len(self._fds) - 1
+            count.value, timeout.value = room, -1
+            code = before(self.handle, byref(count), self._fds, byref(timeout), _now())
+            if code != BUFFERFULL:
+                break
+            if not room < count.value < MOST_DESCRIPTORS:
+                raise LibxlError("ask", self.library.title, f"it wants to wait for {count.value} descriptors")
+            self._fds = (PollFd * (count.value + 9))()
+        if code:
+            raise LibxlError("ask", self.library.title, f"it cannot say what it waits for ({code})")
+        own = self._fds[count.value]
+        own.fd, own.events, own.revents = wakeup.descriptor, 1, 0
+        ready = self._poll(self._fds, count.value + 1, timeout.value)
+        # Here, back in Python, what a signal means is raised.
+        wakeup.drain()
+        if ready >= 0:
+            self.library.function("libxl_osevent_afterpoll")(self.handle, count.value, self._fds, _now())
+        self.log.drain()
+        if self._disaster:
+            raise LibxlError("go on with", self.library.title, self._disaster)
+
+    def _note_disaster(self, _user: int, _kind: int, message: bytes | None, number: int) -> None:
+        words = (message or b"").decode("utf-8", "replace")
+        self._disaster = f"it has lost track of what happens: {words}: {os.strerror(number)}"
+
+    def read(self, struct: str, address: int) -> dict[str, object]:
+        """A structure of libxl's, as its JSON says it.
+
+        Raises:
+            LibxlError: libxl makes no sense of it.
+        """
+        import json
+
+        text = self.text_of(self.library.function(f"libxl_{struct}_to_json")(self.handle, address))
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise LibxlError("read", f"libxl_{struct}", f"libxl says {text[:80]!r}, which is no map in JSON")
+        return value
+
+    def text_of(self, address: int | None) -> str:
+        """A string that libxl allocated, which is freed."""
+        if not address:
+            return ""
+        try:
+            return ctypes.string_at(address).decode("utf-8", "surrogateescape")
+        finally:
+            self._free(address)
+
+    def number(self, action: str, subject: object, name: str, *arguments: object) -> int:
+        """What a function writes to the 64-bit number that is its last argument."""
+        result = c_uint64()
+        self.call(action, subject, name, *arguments, byref(result))
+        return result.value
+
+    def array(
+        self, struct: str, name: str, *arguments: object, free: str = ""
+    ) -> list[dict[str, object]] | None:
+        """The structures of the array that a function returns; it takes the count's address last.
+
+        None if it returns no array: it failed, or there are none. `free` names the function that frees
+        the array, if that is not the structure's own.
+        """
+        count = c_int()
+        with self._lock:
+            address = self.library.function(name)(self.handle, *arguments, byref(count))
+            if not address:
+                return None
+            size = self.library.size_of(struct)
+            try:
+                return [self.read(struct, address + size * index) for index in range(count.value)]
+            finally:
+                self._free_array(struct, free, address, count.value)
+
+    def _free_array(self, struct: str, free: str, address: int, count: int) -> None:
+        free = free or f"libxl_{struct}_list_free"
+        if self.library.has(free):
+            self.library.function(free)(address, count)
+            return
+        size, dispose = self.library.size_of(struct), self.library.function(f"libxl_{struct}_dispose")
+        for index in range(count):
+            dispose(address + size * index)
+        self._free(address)
+
+
+def _now() -> TimeOfDay:
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return TimeOfDay(seconds, nanoseconds // 1000)
+
+
+def _check_sigchld() -> None:
+    """libxl ends the process if somebody else handles SIGCHLD.
+
+    Raises:
+        HostError: somebody does.
+    """
+    import signal
+
+    handler = signal.getsignal(signal.SIGCHLD)
+    if handler not in (signal.SIG_DFL, signal.SIG_IGN):
+        raise HostError(
+            "use libxl in",
+            "this process",
+            "its SIGCHLD is handled by another part of the program",
+            hint="one program cannot run libxl and, say, asyncio's child watcher",
+        )

@@ -1,0 +1,268 @@
+"""Domains through libxl: listing, stopping, renaming, and their vcpus and memory.
+
+Source: libxl.h (domain related functions).
+"""
+
+from __future__ import annotations
+
+from ctypes import byref, c_int, c_void_p
+
+from xentool.domain.lifecycle import refuse_domain0
+from xentool.errors import LibxlError, NotFoundError
+from xentool.toolstack.libxl.failures import FAIL, NOPARAVIRT, failure
+from xentool.toolstack.libxl.struct import Struct
+from xentool.toolstack.views import DomainView
+from xentool.units import DomId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from xentool.toolstack.libxl.context import Context
+
+    Facts = Mapping[str, object]
+
+REASONS = ("poweroff", "reboot", "suspend", "crash", "watchdog", "soft_reset")
+"""libxl_shutdown_reason, by its number, which is Xen's."""
+NO_NAME, CONSOLE_PV = None, 2
+TRIGGERS = {"power": 1, "sleep": 2, "nmi": 3, "init": 4, "reset": 5, "s3resume": 6}
+"""libxl_trigger, in xl's words."""
+
+
+def infos(context: Context) -> list[dict[str, object]]:
+    """What libxl knows of each domain (libxl_dominfo), by domid."""
+    with context.said() as said:
+        listed = context.array("dominfo", "libxl_list_domain")
+    if listed is None:
+        raise failure("list", "the domains", FAIL, said.lines)
+    return listed
+
+
+def info(context: Context, domid: DomId) -> dict[str, object]:
+    """What libxl knows of one domain.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    with Struct(context, "dominfo") as found:
+        context.call("find domain", domid, "libxl_domain_info", found.address, domid)
+        return found.read()
+
+
+def view_of(facts: Facts, name: str | None) -> DomainView:
+    """A libxl_dominfo as commands see it. libxl leaves out what is zero or false."""
+
+    def number(key: str) -> int:
+        value = facts.get(key, 0)
+        return value if isinstance(value, int) else 0
+
+    stopped = bool(facts.get("shutdown"))
+    reason = reason_of(facts) if stopped else None
+    letter = "-" if not stopped else "?" if reason is None else "-rscwS"[reason : reason + 1] or "?"
+    state = "".join(
+        (
+            "r" if facts.get("running") else "-",
+            "b" if facts.get("blocked") else "-",
+            "p" if facts.get("paused") else "-",
+            "s" if stopped else "-",
+            letter,
+            "d" if facts.get("dying") else "-",
+        )
+    )
+    return DomainView(
+        domid=DomId(number("domid")),
+        name=name,
+        uuid=str(facts.get("uuid", "00000000-0000-0000-0000-000000000000")),
+        memory_kib=number("current_memkb") + number("outstanding_memkb"),
+        max_memory_kib=number("max_memkb"),
+        vcpus_online=number("vcpu_online"),
+        vcpus_max=number("vcpu_max_id") + 1,
+        state=state,
+        shutdown_reason=reason,
+        cpu_time_ns=number("cpu_time"),
+        cpupool=number("cpupool"),
+        ssidref=number("ssidref"),
+        is_pv=facts.get("domain_type") == "pv",
+    )
+
+
+def reason_of(facts: Facts) -> int | None:
+    """Why a domain shut down, as Xen's number; None if libxl does not say."""
+    word = facts.get("shutdown_reason", "poweroff")
+    return REASONS.index(word) if word in REASONS else None
+
+
+def destroy(context: Context, domid: DomId) -> None:
+    refuse_domain0("destroy", domid)
+    info(context, domid)
+    function = context.library.function("libxl_domain_destroy")
+    context.run("destroy domain", domid, lambda how: function(context.handle, domid, how))
+
+
+def pause(context: Context, domid: DomId) -> None:
+    function = context.library.function("libxl_domain_pause")
+    context.run("pause domain", domid, lambda how: function(context.handle, domid, how))
+
+
+def unpause(context: Context, domid: DomId) -> None:
+    function = context.library.function("libxl_domain_unpause")
+    context.run("unpause domain", domid, lambda how: function(context.handle, domid, how))
+
+
+def shutdown(context: Context, domid: DomId, *, acpi: bool = False) -> None:
+    """Ask the guest to power off; with `acpi` one without PV drivers by its power button.
+
+    Raises:
+        LibxlError: it has no drivers that could be asked.
+    """
+    _ask_to_stop(context, domid, "shut down", "libxl_domain_shutdown", "power" if acpi else "")
+
+
+def reboot(context: Context, domid: DomId, *, acpi: bool = False) -> None:
+    """Ask the guest to restart; with `acpi` one without PV drivers is reset."""
+    _ask_to_stop(context, domid, "reboot", "libxl_domain_reboot", "reset" if acpi else "")
+
+
+def _ask_to_stop(context: Context, domid: DomId, verb: str, name: str, trigger: str) -> None:
+    refuse_domain0(verb, domid)
+    info(context, domid)
+    function = context.library.function(name)
+    try:
+        context.run(f"{verb} domain", domid, lambda how: function(context.handle, domid, how))
+    except LibxlError as error:
+        if error.code != NOPARAVIRT or not trigger:
+            raise
+        send_trigger(context, domid, trigger)
+
+
+def send_trigger(context: Context, domid: DomId, trigger: str, vcpu: int = 0) -> None:
+    """Send an HVM guest one of `TRIGGERS`."""
+    function = context.library.function("libxl_send_trigger")
+    number = TRIGGERS[trigger]
+    context.run(
+        f"send {trigger} to domain", domid, lambda how: function(context.handle, domid, number, vcpu, how)
+    )
+
+
+def rename(context: Context, domid: DomId, name: str) -> None:
+    """Give the domain another name.
+
+    Raises:
+        InUseError: another domain has it.
+    """
+    context.call(
+        "rename domain", domid, "libxl_domain_rename", domid, NO_NAME, name.encode("utf-8", "surrogateescape")
+    )
+
+
+def vcpus(context: Context, domid: DomId) -> list[dict[str, object]]:
+    """The domain's vcpus (libxl_vcpuinfo): ``vcpuid``, ``cpu``, ``online``, ``cpumap``, …
+
+    Raises:
+        NotFoundError: there is no such domain.
+    """
+    info(context, domid)
+    cpus = c_int()
+    count = c_int()
+    address = context.library.function("libxl_list_vcpu")(context.handle, domid, byref(count), byref(cpus))
+    if not address:
+        raise NotFoundError(
+            "list the vcpus of domain", domid, "libxl finds none", hint="is it being destroyed?"
+        )
+    size = context.library.size_of("vcpuinfo")
+    try:
+        return [context.read("vcpuinfo", address + size * index) for index in range(count.value)]
+    finally:
+        context.library.function("libxl_vcpuinfo_list_free")(address, count.value)
+
+
+class Bitmap(Struct):
+    """A libxl_bitmap with room for `width` bits, those of `members` set; as a context."""
+
+    def __init__(self, context: Context, width: int, members: set[int]) -> None:
+        super().__init__(context, "bitmap")
+        self._width = width
+        self._members = members
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._context.call("make", "a bitmap", "libxl_bitmap_alloc", self.address, self._width)
+        mark = self._context.library.function("libxl_bitmap_set")
+        for member in self._members:
+            mark(self.address, member)
+        return self
+
+
+def set_vcpus(context: Context, domid: DomId, online: int) -> None:
+    """Put the domain's first `online` vcpus to work, and the others to rest."""
+    there = info(context, domid).get("vcpu_max_id", 0)
+    highest = (there if isinstance(there, int) else 0) + 1
+    if not 1 <= online <= highest:
+        raise LibxlError(
+            "set the vcpus of domain",
+            domid,
+            f"it can have 1 to {highest}, not {online}",
+            hint="maxvcpus in its config says how many it may have",
+        )
+    function = context.library.function("libxl_set_vcpuonline")
+    with Bitmap(context, highest, set(range(online))) as wanted:
+        context.run(
+            "set the vcpus of domain",
+            domid,
+            lambda how: function(context.handle, domid, wanted.address, how),
+        )
+
+
+def pin_vcpu(
+    context: Context, domid: DomId, vcpu: int, hard: set[int] | None, soft: set[int] | None = None
+) -> None:
+    """Say on which CPUs a vcpu may run, and on which it would best; None leaves it as it is."""
+    width = context.library.function("libxl_get_max_cpus")(context.handle)
+    with Bitmap(context, width, hard or set()) as may, Bitmap(context, width, soft or set()) as best:
+        context.call(
+            "pin vcpu",
+            f"{vcpu} of domain {domid}",
+            "libxl_set_vcpuaffinity",
+            domid,
+            vcpu,
+            None if hard is None else may.address,
+            None if soft is None else best.address,
+        )
+
+
+def set_memory(context: Context, domid: DomId, target_kib: int) -> None:
+    """Have the guest grow or shrink to that; returns when it was asked."""
+    context.call("set the memory of domain", domid, "libxl_set_memory_target", domid, target_kib, 0, 1)
+
+
+def memory_target(context: Context, domid: DomId) -> int:
+    """What the guest was asked to have, in KiB."""
+    return context.number("read the memory target of domain", domid, "libxl_get_memory_target", domid)
+
+
+def set_max_memory(context: Context, domid: DomId, max_kib: int) -> None:
+    """The most that the domain may have from now on."""
+    context.call("set the greatest memory of domain", domid, "libxl_domain_setmaxmem", domid, max_kib)
+
+
+def tty_of(context: Context, domid: DomId, number: int) -> str:
+    """The terminal of the domain's console as libxl chooses it, or of channel `number` - 1; "" if none yet.
+
+    Raises:
+        XentoolError: it has none.
+    """
+    path = c_void_p()
+    if number:
+        context.call(
+            "find the terminal of domain",
+            domid,
+            "libxl_console_get_tty",
+            domid,
+            number,
+            CONSOLE_PV,
+            byref(path),
+        )
+    else:
+        context.call("find the console of domain", domid, "libxl_primary_console_get_tty", domid, byref(path))
+    return context.text_of(path.value)

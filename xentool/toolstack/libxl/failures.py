@@ -1,0 +1,109 @@
+"""What libxl's error codes and words mean, in ours.
+
+libxl returns a number, most often ERROR_FAIL, and says in its log what went wrong: first the
+cause, then what came of it. So the first line that we know makes the reason; of one that we do
+not know, libxl's own words do. All its lines are the error's detail.
+
+Source: tools/libs/light/libxl_types.idl (libxl_error).
+"""
+
+from __future__ import annotations
+
+import re
+
+from xentool.errors import (
+    ConfigError,
+    HostError,
+    InUseError,
+    LibxlError,
+    NoMemoryError,
+    NotFoundError,
+    StoppedError,
+    TimedOutError,
+    XentoolError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xentool.toolstack.libxl.log import Line
+
+FAIL, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -6, -9, -10, -11, -13
+NOTFOUND, ABORTED = -23, -22
+CODES = (
+    "", "NONSPECIFIC", "VERSION", "FAIL", "NI", "NOMEM", "INVAL", "BADFAIL", "GUEST_TIMEDOUT", "TIMEDOUT",
+    "NOPARAVIRT", "NOT_READY", "OSEVENT_REG_FAIL", "BUFFERFULL", "UNKNOWN_CHILD", "LOCK_FAIL",
+    "JSON_CONFIG_EMPTY", "DEVICE_EXISTS", "CHECKPOINT_DEVOPS_DOES_NOT_MATCH",
+    "CHECKPOINT_DEVICE_NOT_SUPPORTED", "VNUMA_CONFIG_INVALID", "DOMAIN_NOTFOUND", "ABORTED", "NOTFOUND",
+    "DOMAIN_DESTROYED", "FEATURE_REMOVED", "PROTOCOL_ERROR_QMP", "UNKNOWN_QMP_ERROR", "QMP_GENERIC_ERROR",
+    "QMP_COMMAND_NOT_FOUND", "QMP_DEVICE_NOT_ACTIVE", "QMP_DEVICE_NOT_FOUND", "QEMU_API",
+)  # fmt: skip
+"""libxl's names for its codes, by the code's negative."""
+
+OF_CODES: dict[int, tuple[type[XentoolError], str, str]] = {
+    -4: (HostError, "this libxl cannot do it", "a later Xen may"),
+    -5: (NoMemoryError, "there is not enough memory", "`xentool info free_memory` says how much is free"),
+    -8: (TimedOutError, "the guest did not answer", "is its kernel listening? `xentool console` shows"),
+    -9: (TimedOutError, "something did not answer in time", "-v shows what libxl waited for"),
+    -10: (
+        LibxlError,
+        "the guest has no paravirtual drivers that could be asked",
+        "`xentool shutdown -F` presses its power button; `xentool destroy` stops it",
+    ),
+    -15: (HostError, "libxl's lock on the domain could not be taken", "is there room in /var/lib/xen?"),
+    -17: (InUseError, "the domain has such a device already", "choose another number"),
+    -21: (NotFoundError, "there is no such domain", "`xentool list` shows those there are"),
+    -22: (StoppedError, "it was stopped", ""),
+    -23: (NotFoundError, "there is none", ""),
+    -24: (NotFoundError, "the domain was destroyed meanwhile", ""),
+    -25: (ConfigError, "libxl does not do that any more", ""),
+}
+"""What a code says by itself: the error, its reason, its hint."""
+
+OF_WORDS: tuple[tuple[str, type[XentoolError], str, str], ...] = ()
+"""What libxl's words mean: a pattern, and the error with its reason and hint. The first match counts."""
+
+_PLACE = re.compile(
+    r"^(?:libxl|xc|xlu|libxl-save-helper|xenlight)[^:]*: (?:[\w.-]+\.c:\d+:\w+: )?(?:Domain \d+:)?\s*"
+)
+
+
+def words_of(line: Line) -> str:
+    """A line without the place in libxl's source that it names."""
+    return _PLACE.sub("", line.text).strip()
+
+
+def failure(
+    action: str, subject: object, code: int, lines: Sequence[Line], *, hint: str = ""
+) -> XentoolError:
+    """The error for an operation that libxl ended with `code`, having said `lines` (warnings and worse).
+
+    `hint` is what to do where nothing better is known.
+    """
+    error = _failure(action, subject, code, lines, hint)
+    if isinstance(error, LibxlError):
+        error.code = code
+    return error
+
+
+def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hint: str) -> XentoolError:
+    name = CODES[-code] if 0 < -code < len(CODES) else str(code)
+    detail = "\n".join([*map(str, lines), f"libxl's code: ERROR_{name} ({code})"])
+    errors = [line for line in lines if line.level > 7] or list(lines)
+    known = OF_CODES.get(code)
+    if known is None or code == TIMEDOUT:
+        for line in errors:
+            for pattern, kind, reason, advice in OF_WORDS:
+                if re.search(pattern, line.text):
+                    return kind(action, subject, f"{reason} ({words_of(line)})", hint=advice, detail=detail)
+    if known is not None:
+        kind, reason, advice = known
+        said = f" ({words_of(errors[0])})" if errors and code != ABORTED else ""
+        return kind(action, subject, reason + said, hint=hint or advice, detail=detail)
+    reason = f"libxl says: {words_of(errors[0])}" if errors else f"libxl says ERROR_{name}, and no more"
+    if code == INVAL:
+        return LibxlError(
+            action, subject, reason, hint=hint or "the config asks for what libxl refuses", detail=detail
+        )
+    return LibxlError(action, subject, reason, hint=hint or "-v shows all that libxl said", detail=detail)

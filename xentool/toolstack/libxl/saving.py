@@ -1,0 +1,180 @@
+"""Saving a domain into a file and making one of it again, through libxl.
+
+Source: libxl.h (libxl_domain_suspend, _resume, _create_restore); tools/xl/xl_saverestore.c (save_domain).
+"""
+
+from __future__ import annotations
+
+import os
+
+from xentool.domain.create import new_uuid
+from xentool.domain.lifecycle import refuse_domain0
+from xentool.domain.remove import without_interruption
+from xentool.errors import ConfigError, UsageError, XentoolError
+from xentool.toolstack.libxl import domains, savefile
+from xentool.toolstack.libxl.configs import config_of
+from xentool.toolstack.libxl.creating import ANY_DOMID, make, record_of
+from xentool.toolstack.libxl.struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.host import Host
+    from xentool.toolstack.libxl.context import Context
+    from xentool.toolstack.libxl.savefile import SaveFile
+    from xentool.units import DomId
+
+AFTER = ("destroy", "run", "pause")
+COOPERATIVE = 1
+"""A guest that suspended of its own accord resumes where it was (libxl_domain_resume's suspend_cancel)."""
+
+
+def save(
+    context: Context,
+    domid: DomId,
+    path: str,
+    *,
+    after: str = "destroy",
+    config: bytes | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Save the domain into a file. The file is whole or not there; where saving fails, the guest runs on.
+
+    `config` is kept in the place of the domain's own: libxl's JSON.
+
+    Raises:
+        UsageError: `after` is none of `AFTER`.
+        HostError: the file cannot be written.
+        TimedOutError: the guest does not suspend.
+    """
+    if after not in AFTER:
+        raise UsageError("save domain", domid, f"'{after}' is none of {', '.join(AFTER)}")
+    refuse_domain0("save", domid)
+    step = progress or (lambda _name: None)
+    domains.info(context, domid)
+    kept = _config_to_keep(context, domid) if config is None else _json(config)
+    suspend = context.library.function("libxl_domain_suspend")
+    with savefile.NewFile(path) as file:
+        file.write(savefile.header_of(kept))
+        step("saving its memory")
+        try:
+            context.run(
+                "save domain",
+                domid,
+                lambda how: suspend(context.handle, domid, file.descriptor, 0, how),
+                progress=progress,
+            )
+            file.keep()
+        except BaseException as cause:
+            try:
+                with without_interruption():
+                    _resume_if_suspended(context, domid)
+            except XentoolError as error:
+                cause.add_note(f"and it could not be resumed: {error}")
+            raise
+    if after == "destroy":
+        domains.destroy(context, domid)
+        return
+    if after == "pause":
+        domains.pause(context, domid)
+    resume(context, domid)
+
+
+def resume(context: Context, domid: DomId) -> None:
+    """Have a suspended guest go on where it was."""
+    function = context.library.function("libxl_domain_resume")
+    context.run("resume domain", domid, lambda how: function(context.handle, domid, COOPERATIVE, how))
+
+
+def _resume_if_suspended(context: Context, domid: DomId) -> None:
+    facts = domains.info(context, domid)
+    if facts.get("shutdown") and facts.get("shutdown_reason") == "suspend":
+        resume(context, domid)
+
+
+def _config_to_keep(context: Context, domid: DomId) -> bytes:
+    """The domain's config as it is now, for any number that it may get again."""
+    import json
+
+    record = config_of(context, domid)
+    create_info = record.get("c_info")
+    if isinstance(create_info, dict):
+        create_info["domid"] = 0
+    return json.dumps(record).encode("utf-8", "surrogateescape")
+
+
+def _json(config: bytes) -> bytes:
+    """A config that is kept for another, once it is known to be libxl's JSON."""
+    from xentool.domain.config.userdata import config_from_userdata
+
+    config_from_userdata(config)
+    return config
+
+
+def restore(
+    host: Host,
+    context: Context,
+    path: str,
+    config: DomainConfig | None = None,
+    *,
+    paused: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> DomId:
+    """Make a domain of a file that `save` or ``xl save`` wrote, by its own config or by `config`.
+
+    Raises:
+        ConfigError: the file is none that was saved, or not whole.
+        XentoolError: it could not be restored; nothing of it is left, or the error's notes say what is.
+    """
+    descriptor = savefile.open_saved(path)
+    try:
+        saved = savefile.read_header(descriptor, path)
+        if config is None:
+            record = _record_in(saved, path)
+        else:
+            record = record_of(host, config, config.uuid or new_uuid())
+        create_info = record["c_info"]
+        assert isinstance(create_info, dict)
+        name, uuid = str(create_info.get("name", "")), str(create_info.get("uuid", ""))
+        function = context.library.function("libxl_domain_create_restore")
+        with Struct(context, "domain_restore_params") as params:
+            if saved.stream_version != 1:  # which is what libxl takes it for
+                params.fill({"stream_version": saved.stream_version})
+
+            def start(wanted: int, domid: object, how: object) -> int:
+                return function(context.handle, wanted, domid, descriptor, -1, params.address, how, None)
+
+            return make(
+                host, context, record, name, uuid, start, action="restore domain", paused=paused,
+                progress=progress,
+            )  # fmt: skip
+    finally:
+        os.close(descriptor)
+
+
+def _record_in(saved: SaveFile, path: str) -> dict[str, object]:
+    """The record in a save file.
+
+    Raises:
+        ConfigError: there is none, or none that can be read.
+    """
+    from xentool.domain.config.userdata import config_from_userdata
+
+    if not saved.config or not saved.is_json:
+        what = "a config in xl.cfg's words" if saved.config else "no config"
+        raise ConfigError(
+            "restore a domain from", path, f"there is {what} in it", hint="name a config file before it"
+        )
+    record = config_from_userdata(saved.config)
+    create_info = record.get("c_info")
+    if not isinstance(create_info, dict) or not create_info.get("name"):
+        raise ConfigError(
+            "restore a domain from", path, "its config has no name", hint="name a config file before it"
+        )
+    domid = create_info.get("domid", 0)
+    if not isinstance(domid, int) or not 0 < domid < 0x7FF0:
+        create_info["domid"] = ANY_DOMID
+    create_info.setdefault("uuid", new_uuid())
+    return record
