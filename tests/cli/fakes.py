@@ -290,9 +290,6 @@ class FakeBackend:
     def collect(self) -> tuple[list[str], list[str]]:
         return self.fake.finish_undone()
 
-    def relock(self) -> tuple[list[str], list[str]]:
-        return self.fake.relock()
-
     def close(self) -> None:
         self.closed = True
 

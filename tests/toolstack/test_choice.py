@@ -18,7 +18,7 @@ from xentool.toolstack.native import NativeToolstack
 from xentool.toolstack.port import Toolstack
 from xentool.units import DomId
 
-DECIDED = {operation: decides for operations, decides, _, _ in TABLE for operation in operations}
+DECIDED = {operation: rule.decides for rule in TABLE for operation in rule.operations}
 NOWHERE: Host = None  # type: ignore[assignment] # native's own code is not reached
 DOMID = DomId(7)
 
@@ -57,10 +57,9 @@ def world() -> World:
 
 
 def operations() -> set[str]:
-    """What the port has, but its name."""
-    return {name for name, member in inspect.getmembers(Toolstack) if inspect.isfunction(member)} & {
-        name for name in dir(NativeToolstack) if not name.startswith("_")
-    }
+    """What the port has to do with domains and the host."""
+    own = {name for name in dir(NativeToolstack) if not name.startswith("_")} - {"close"}
+    return {name for name, member in inspect.getmembers(Toolstack) if inspect.isfunction(member)} & own
 
 
 def pv(**changes: Any) -> DomainConfig:
@@ -90,15 +89,16 @@ CALLS: dict[str, tuple[tuple[object, ...], dict[str, object]]] = {
 
 
 def test_every_operation_of_the_port_is_in_the_table_once() -> None:
-    listed = [operation for row in TABLE for operation in row[0]]
+    listed = [operation for rule in TABLE for operation in rule.operations]
     assert len(listed) == len(set(listed))
     assert set(listed) == operations()
 
 
 def test_what_is_not_always_natives_is_chosen_and_nothing_else() -> None:
     chosen = {name for name in vars(AutoToolstack) if name in operations()}
+    chosen.add("finish_undone")  # in which the taking away is chosen: see below
     assert chosen == {operation for operation, decides in DECIDED.items() if decides != "native"}
-    assert chosen == set(CALLS) | {"create", "plan"}
+    assert chosen == set(CALLS) | {"create", "plan", "finish_undone"}
 
 
 @pytest.mark.parametrize("operation", CALLS)
@@ -138,7 +138,7 @@ def test_what_native_does_no_libxl_hears_of(
     expected = inspect.signature(getattr(Toolstack, operation)).bind(None, *given, **named)
     assert seen == [dict(expected.arguments)]
     assert (world.opened, world.libxl.calls) == (0, [])
-    assert world.said == [f"toolstack native: {choice.native_does(operation)}"]
+    assert world.said == [f"toolstack native: complete for {choice.native_does(operation)}"]
 
 
 def test_another_error_of_native_is_no_reason_to_ask_libxl(
@@ -151,7 +151,7 @@ def test_another_error_of_native_is_no_reason_to_ask_libxl(
     with pytest.raises(NotFoundError):
         world.toolstack.destroy(DOMID)
     assert world.opened == 0
-    assert world.said == ["toolstack native: PV and PVH guests, whoever made them"]
+    assert world.said == ["toolstack native: complete for PV and PVH guests, whoever made them"]
 
 
 @pytest.mark.parametrize("config", [pv(), pv(vifs=(parse_vif("bridge=x"),))])
@@ -161,7 +161,9 @@ def test_a_config_that_native_does_is_natives(
     monkeypatch.setattr(NativeToolstack, "create", lambda _self, _config, **_: DOMID)
     assert world.toolstack.create(config) == DOMID
     assert world.opened == 0
-    assert world.said == ["toolstack native: PV guests, with network interfaces, disks and channels"]
+    assert world.said == [
+        "toolstack native: complete for PV guests, with network interfaces, disks and channels"
+    ]
 
 
 def test_a_config_that_native_does_not_do_is_libxls(world: World) -> None:
@@ -211,3 +213,23 @@ def test_native_alone_says_where_to_turn(act: Callable[[Toolstack], object]) -> 
     with pytest.raises(UnsupportedError, match="the native toolstack does not do that") as caught:
         act(NativeToolstack(NOWHERE))
     assert "leave out --toolstack native" in caught.value.hint
+
+
+def test_of_what_a_killed_create_left_too_libxl_takes_away_what_native_does_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_host: Host, domid: DomId, _uuid: str) -> None:
+        raise UnsupportedError("destroy domain", domid, "it is an HVM guest, with a QEMU")
+
+    monkeypatch.setattr("xentool.domain.remove.remove_domain", refuse)
+    world.toolstack._take_away(NOWHERE, DOMID, "a-uuid")
+    assert world.libxl.calls == [("destroy", (DOMID,), {})]
+    assert world.said == ["toolstack libxl: it is an HVM guest, with a QEMU"]
+
+
+def test_closing_closes_libxl_if_it_was_opened(world: World) -> None:
+    world.toolstack.close()
+    assert world.libxl.calls == []
+    world.toolstack.save(DOMID, "/file")
+    world.toolstack.close()
+    assert [operation for operation, _, _ in world.libxl.calls] == ["save", "close"]

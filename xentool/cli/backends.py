@@ -33,7 +33,7 @@ class Backend:
         open_hypervisor: Callable[[], Hypervisor],
         open_store: Callable[[], StoreClient],
         make_dom0: Callable[[], Dom0],
-        open_libxl: Callable[[Host], Toolstack],
+        open_libxl: Callable[[Host, Callable[[str], None] | None], Toolstack],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
@@ -74,17 +74,17 @@ class Backend:
         if self._chosen == "auto":
             from xentool.toolstack.choice import AutoToolstack
 
-            return AutoToolstack(self.host, lambda: self._open_libxl(self.host), self._say)
+            return AutoToolstack(self.host, self._libxl, self._say)
         if self._say is not None:
             self._say(f"toolstack {self._chosen}: --toolstack or $XENTOOL_TOOLSTACK asks for it")
         if self._chosen == "libxl":
-            return self._open_libxl(self.host)
-        return self._native()
-
-    def _native(self) -> Toolstack:
+            return self._libxl()
         from xentool.toolstack.native import NativeToolstack
 
         return NativeToolstack(self.host)
+
+    def _libxl(self) -> Toolstack:
+        return self._open_libxl(self.host, self._say)
 
     @property
     def store(self) -> StoreClient:
@@ -92,17 +92,12 @@ class Backend:
         return self.host.store
 
     def collect(self) -> tuple[list[str], list[str]]:
-        """Undo what killed creates left behind: what was taken away, and what could not be.
-
-        The journal is native's, whichever toolstack is used now.
-        """
-        return self._native().finish_undone()
-
-    def relock(self) -> tuple[list[str], list[str]]:
-        """Mend the locks of network interfaces, which are native's too: see `Toolstack.relock`."""
-        return self._native().relock()
+        """Undo what killed creates left behind: what was taken away, and what could not be."""
+        return self.toolstack.finish_undone()
 
     def close(self) -> None:
+        if self._toolstack is not None:
+            self._toolstack.close()
         if self._host is not None:
             self._host.close()
             self._host = self._toolstack = None
@@ -139,11 +134,10 @@ def _xen() -> Backend:
 
         return LinuxDom0()
 
-    def open_libxl(host: Host) -> Toolstack:
-        from importlib import import_module
+    def open_libxl(host: Host, say: Callable[[str], None] | None) -> Toolstack:
+        from xentool.toolstack.libxl.toolstack import LibxlToolstack
 
-        toolstack: Toolstack = import_module("xentool.toolstack.libxl.toolstack").LibxlToolstack(host)
-        return toolstack
+        return LibxlToolstack(host, say=say)
 
     return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0, open_libxl)
 
@@ -170,7 +164,7 @@ def _mock() -> Backend:
 
         return MockDom0(directory)
 
-    def open_libxl(_host: Host) -> Toolstack:
+    def open_libxl(_host: Host, _say: Callable[[str], None] | None) -> Toolstack:
         from xentool.errors import HostError
 
         raise HostError(

@@ -175,6 +175,17 @@ def _all_rules() -> str:
     return "\n\n".join(f"`{rule.name}` ({rule.severity})\n:   {_sentence(rule.about)}" for rule in RULES)
 
 
+def _toolstacks() -> str:
+    """What native does and what libxl, where each operation goes to the one that does it completely."""
+    from xentool.toolstack.choice import TABLE
+
+    parts = []
+    for rule in TABLE:
+        words = [f"{who}: {what}" for who, what in (("native", rule.native), ("libxl", rule.libxl)) if what]
+        parts.append(f"*{rule.commands}*\n:   {_sentence('; '.join(words))}")
+    return "\n\n".join(parts)
+
+
 def _source(name: str, section: int) -> str:
     """The page's prose with the generated lists in their places."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -190,6 +201,7 @@ def _source(name: str, section: int) -> str:
             "commands": _all_commands,
             "store": _store_commands,
             "rules": _all_rules,
+            "toolstacks": _toolstacks,
             "globals": _all_globals,
             "keys": _all_keys,
         }

@@ -27,61 +27,86 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+
+class Rule:
+    """A row of the table: `operations` of the port, which are the commands `commands`.
+
+    `decides` is what decides on them: "config" or "domain", or "native" or "libxl", which have them all.
+    `native` and `libxl` say what goes to which.
+    """
+
+    __slots__ = ("commands", "decides", "libxl", "native", "operations")
+
+    def __init__(
+        self, commands: str, operations: tuple[str, ...], decides: str, *, native: str = "", libxl: str = ""
+    ) -> None:
+        self.commands = commands
+        self.operations = operations
+        self.decides = decides
+        self.native = native
+        self.libxl = libxl
+
+
 TABLE = (
-    # what is done; by whom, and why
-    (
+    Rule(
+        "create",
         ("plan", "create"),
         "config",
-        "PV guests, with network interfaces, disks and channels",
-        "PVH and HVM guests, and configs with any key that is libxl's alone (xentool.cfg(5) lists them)",
+        native="PV guests, with network interfaces, disks and channels",
+        libxl="PVH and HVM guests, and configs that ask for more than the default of a key that is libxl's "
+        "(xentool.cfg(5) says which are)",
     ),
-    (
+    Rule(
+        "save, restore",
         ("save", "restore"),
         "libxl",
-        "",
-        "all guests: the format of saved domains is libxl's own",
+        libxl="all guests: saved domains are in libxl's own format",
     ),
-    (
-        ("destroy",),
+    Rule(
+        "destroy",
+        ("destroy", "finish_undone"),
         "domain",
-        "PV and PVH guests, whoever made them",
-        "HVM guests, guests with devices of other kinds than those above, or with a QEMU without privileges",
+        native="PV and PVH guests, whoever made them",
+        libxl="HVM guests, guests with devices of other kinds than network interfaces, disks, consoles and "
+        "framebuffers, and guests whose QEMU runs without privileges",
     ),
-    (
+    Rule(
+        "unpause, shutdown",
         ("unpause", "shutdown"),
         "domain",
-        "PV and PVH guests",
-        "HVM guests, whose QEMU has to be told",
+        native="PV and PVH guests",
+        libxl="HVM guests, whose QEMU has to be told, and which may have no drivers to be asked",
     ),
-    (
+    Rule(
+        "network-attach, network-detach, block-attach, block-detach",
         ("plan_vif", "attach_vif", "detach_vif", "plan_disk", "attach_disk", "detach_disk"),
         "domain",
-        "devices of PV and PVH guests",
-        "those of HVM guests",
+        native="devices of PV and PVH guests",
+        libxl="those of HVM guests",
     ),
-    (
+    Rule(
+        "cd-insert, cd-eject",
         ("plan_cd", "insert_cd"),
         "domain",
-        "drives of PV and PVH guests",
-        "those of HVM guests, which QEMU emulates",
+        native="drives of PV and PVH guests",
+        libxl="those of HVM guests, which QEMU emulates",
     ),
-    (
+    Rule(
+        "list, info, console, and all others",
         (
             "resolve", "domains", "domain", "config_of", "vifs", "disks", "channels", "console_path",
-            "console_log", "cpupool_names", "host", "pause", "wait_for_shutdown", "finish_undone", "relock",
+            "console_log", "cpupool_names", "host", "pause", "wait_for_shutdown", "relock",
         ),
         "native",
-        "all domains: what only looks, waits or stops vcpus needs to know nothing of who made a domain",
-        "",
+        native="all domains: to look, to wait and to stop vcpus nobody needs to know who made them",
     ),
 )  # fmt: skip
-"""Operations of the port, what decides on them ("config", "domain"; "native" and "libxl": nothing), and what
-goes to native and what to libxl."""
+"""Who does what. Each operation of the port is in one row."""
 
 
 def native_does(operation: str) -> str:
     """What of an operation native does, in words."""
-    return next(native for operations, _decides, native, _libxl in TABLE if operation in operations)
+    return next(rule.native for rule in TABLE if operation in rule.operations)
 
 
 class AutoToolstack(NativeToolstack):
@@ -122,7 +147,7 @@ class AutoToolstack(NativeToolstack):
         from xentool.domain.config.beyond import reasons
 
         why = ", ".join(reasons(config))
-        self._tell("libxl" if why else "native", why or native_does("create"))
+        self._tell("libxl" if why else "native", why or f"complete for {native_does('create')}")
         return why
 
     def save(
@@ -227,6 +252,17 @@ class AutoToolstack(NativeToolstack):
             lambda libxl: libxl.insert_cd(domain, which, target),
         )
 
+    def _take_away(self, host: Host, domid: DomId, uuid: str) -> None:
+        native = super()._take_away
+        self._native_or(
+            "finish_undone", lambda: native(host, domid, uuid), lambda libxl: libxl.destroy(domid)
+        )
+
+    def close(self) -> None:
+        if self._libxl is not None:
+            self._libxl.close()
+            self._libxl = None
+
     def _native_or(self, operation: str, native: Callable[[], T], libxl: Callable[[Toolstack], T]) -> T:
         """What native does; or libxl, where native refuses."""
         try:
@@ -235,9 +271,9 @@ class AutoToolstack(NativeToolstack):
             self._tell("libxl", refusal.why)
             return libxl(self._other(refusal.action, refusal.subject, refusal.why))
         except BaseException:
-            self._tell("native", native_does(operation))
+            self._tell("native", f"complete for {native_does(operation)}")
             raise
-        self._tell("native", native_does(operation))
+        self._tell("native", f"complete for {native_does(operation)}")
         return done
 
     def _other(self, action: str, subject: str, why: str) -> Toolstack:

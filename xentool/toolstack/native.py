@@ -230,12 +230,21 @@ class NativeToolstack:
             return [], []
         from xentool.domain.recover import finish_undone
 
-        return finish_undone(self._host)
+        return finish_undone(self._host, self._take_away)
+
+    def _take_away(self, host: Host, domid: DomId, uuid: str) -> None:
+        """Take away what a killed create left of a domain, of which Xen may know nothing any more."""
+        from xentool.domain.remove import remove_domain
+
+        remove_domain(host, domid, uuid)
 
     def relock(self) -> tuple[list[str], list[str]]:
         from xentool.devices.vif.locks import relock
 
         return relock(self._host)
+
+    def close(self) -> None:
+        pass
 
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:

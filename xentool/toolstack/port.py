@@ -192,3 +192,6 @@ class Toolstack(Devices, Protocol):
     def relock(self) -> tuple[list[str], list[str]]:
         """Set the locks of network interfaces again where somebody else has taken them away, and take away
         those that outlived their interface: the names of the former, and of the latter."""
+
+    def close(self) -> None:
+        """Let go of what is the toolstack's own; the host and its connections are not."""

@@ -103,7 +103,7 @@ def _each(domids: list[DomId], act: Callable[[DomId], None], failures: list[Xent
 
 def collect(context: Context) -> int:
     undone, failed = context.backend.collect()
-    locked, unlocked = context.backend.relock()
+    locked, unlocked = context.toolstack.relock()
     if context.json:
         context.write_json({"undone": undone, "failed": failed, "locked": locked, "unlocked": unlocked})
     else:

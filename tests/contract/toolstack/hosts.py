@@ -1,0 +1,107 @@
+"""The hosts on which toolstacks are tried, and what a test needs there: configs, images, a bridge."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, Protocol
+
+from xentool.toolstack.native import NativeToolstack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.mocked import MockedHost
+    from xentool.domain.config.model import DomainConfig
+    from xentool.domain.host import Host
+    from xentool.toolstack.port import Toolstack
+
+BRIDGE = "ctsbr0"
+MEMORY_KIB = 8 << 10
+
+
+class Place(Protocol):
+    """A host, and the toolstack that is tried on it. `name` is the toolstack's and where it is tried."""
+
+    name: str
+    toolstack: Toolstack
+    folder: Path
+
+    def config(self, name: str, **keys: object) -> DomainConfig:
+        """A small PV guest, which obeys a request to power off."""
+
+    def state(self) -> dict[str, object]:
+        """Everything that a domain or a device may leave behind."""
+
+    def close(self) -> None: ...
+
+
+def image(place: Place, name: str) -> str:
+    """A raw disk image of a MiB."""
+    path = place.folder / name
+    path.write_bytes(bytes(1 << 20))
+    return str(path)
+
+
+class OnMock:
+    """Native on the mock host."""
+
+    name = "native-mock"
+
+    def __init__(self, mocked: MockedHost, folder: Path) -> None:
+        self._mocked = mocked
+        self.folder = folder
+        self.toolstack: Toolstack = NativeToolstack(mocked.host())
+        mocked.dom0.links.add(BRIDGE, is_bridge=True)
+
+    def config(self, name: str, **keys: object) -> DomainConfig:
+        return self._mocked.config(name, memory_kib=MEMORY_KIB, **keys)
+
+    def state(self) -> dict[str, object]:
+        return self._mocked.state()
+
+    def close(self) -> None:
+        self._mocked.dom0.links.delete(BRIDGE)
+
+
+class OnXen:
+    """A toolstack on this machine's Xen, as root."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from xentool.cli.backends import open_backend
+
+        self.name = name
+        self.folder = folder
+        self._backend = open_backend("xen")
+        self._backend.choose(name.partition("-")[0])
+        self.toolstack = self._backend.toolstack
+        self._ip("link", "add", BRIDGE, "type", "bridge")
+        self._ip("link", "set", BRIDGE, "up")
+
+    @property
+    def host(self) -> Host:
+        return self._backend.host
+
+    def config(self, name: str, **keys: object) -> DomainConfig:
+        from xentool.domain.config.model import DomainConfig
+
+        kernel = os.environ["XENTOOL_TINY_GUEST"]
+        return DomainConfig(
+            name=name,
+            memory_kib=MEMORY_KIB,
+            max_memory_kib=MEMORY_KIB,
+            **{"kernel": kernel, **keys},  # type: ignore[arg-type]
+        )
+
+    def state(self) -> dict[str, object]:
+        from tests.nested.dom0 import Dom0, host_state
+
+        return host_state(Dom0())
+
+    def close(self) -> None:
+        self._ip("link", "delete", BRIDGE)
+        self._backend.close()
+
+    @staticmethod
+    def _ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True)
