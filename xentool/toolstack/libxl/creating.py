@@ -16,7 +16,7 @@ from xentool.domain.create import new_uuid
 from xentool.domain.journal import Journal
 from xentool.domain.locks import xl_lock
 from xentool.domain.remove import without_interruption
-from xentool.errors import NoMemoryError, XentoolError
+from xentool.errors import ConfigError, NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
 from xentool.units import KIB, DomId, format_size
@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from xentool.devices.vif.spec import Vif
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
@@ -37,10 +38,31 @@ ANY_DOMID = 0xFFFFFFFF
 """INVALID_DOMID: before, any will do; afterwards, there is none."""
 
 
+def refuse_lock(vif: Vif) -> None:
+    """Refuse an interface that is to be held to its addresses: libxl would leave it free.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if vif.lock:
+        raise ConfigError(
+            "use libxl for",
+            f"vif {vif.devid if vif.devid is not None else ''}".rstrip(),
+            "libxl holds no interface to its addresses (lock, ips)",
+            hint="leave out --toolstack libxl, or lock and ips",
+        )
+
+
 def record_of(host: Host, config: DomainConfig, uuid: str) -> dict[str, object]:
-    """The config as libxl's JSON has it (libxl_domain_config)."""
+    """The config as libxl's JSON has it (libxl_domain_config).
+
+    Raises:
+        ConfigError: it asks for what only our own code does.
+    """
     from xentool.domain.config.userdata import domain_config
 
+    for vif in config.vifs:
+        refuse_lock(vif)
     placed = config.cpus is not None or config.cpus_soft is not None
     return dict(domain_config(config, uuid, host.hypercalls.cpu_nodes() if placed else ()))
 

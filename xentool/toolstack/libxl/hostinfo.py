@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from xentool.domain.host import Host
     from xentool.toolstack.libxl.context import Context
 
 PHYSINFO_CAPS = (
@@ -27,11 +28,13 @@ PHYSINFO_CAPS = (
 """libxl_physinfo's fields and xl's words for them, in its order."""
 
 
-def host_view(context: Context) -> HostView:
+def host_view(host: Host, context: Context) -> HostView:
     """The host, as ``xl info`` shows it."""
     node = os.uname()
     facts = {"host": node.nodename, "release": node.release, "version": node.version, "machine": node.machine}
     facts |= _hardware(context)
+    # libxl says four of its eight words (libxl_hwcap_gen_json).
+    facts["hw_caps"] = ":".join(f"{word:08x}" for word in host.hypercalls.physinfo().hw_cap)
     facts |= _xen(context)
     facts["xend_config_format"] = "4"
     return HostView(facts)
@@ -61,7 +64,6 @@ def _hardware(context: Context) -> dict[str, str]:
     page = _number(version, "pagesize") or 4096
     mib = (1 << 20) // page
     khz = _number(info, "cpu_khz")
-    hw_cap = info.get("hw_cap")
     caps = [word for field, word in PHYSINFO_CAPS if info.get(field)]
     return {
         "nr_cpus": str(_number(info, "nr_cpus")),
@@ -70,7 +72,7 @@ def _hardware(context: Context) -> dict[str, str]:
         "cores_per_socket": str(_number(info, "cores_per_socket")),
         "threads_per_core": str(_number(info, "threads_per_core")),
         "cpu_mhz": f"{khz // 1000}.{khz % 1000:03d}",
-        "hw_caps": ":".join(f"{word:08x}" for word in hw_cap) if isinstance(hw_cap, list) else "",
+        "hw_caps": "",
         "virt_caps": " ".join(caps),
         "total_memory": str(_number(info, "total_pages") // mib),
         "free_memory": str((_number(info, "free_pages") - _number(info, "outstanding_pages")) // mib),

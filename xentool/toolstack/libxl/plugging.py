@@ -12,6 +12,7 @@ from xentool.domain.names import resolve_introduced
 from xentool.errors import InUseError, LibxlError
 from xentool.toolstack.devices import disk_maker, find_disk, find_vif, planned, vif_maker
 from xentool.toolstack.libxl import devices
+from xentool.toolstack.libxl.creating import refuse_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def attach_vif(host: Host, context: Context, domain: str, words: Sequence[str]) 
     from xentool.devices.vif.spec import parse_vif
 
     vif = with_defaults(parse_vif(",".join(words)), host.paths.xl_conf)
+    refuse_lock(vif)
     domid, uuid = resolve_introduced(host, domain)
     taken = taken_devids(host, domid, "vif")
     if vif.devid is None:

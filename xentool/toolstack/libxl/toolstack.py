@@ -199,7 +199,7 @@ class LibxlToolstack(NativeToolstack):
     def host(self) -> HostView:
         from xentool.toolstack.libxl.hostinfo import host_view
 
-        return host_view(self.context)
+        return host_view(self._host, self.context)
 
     def finish_undone(self) -> tuple[list[str], list[str]]:
         from xentool.domain.journal import Journal

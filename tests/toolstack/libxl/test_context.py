@@ -1,0 +1,164 @@
+"""Long operations through libxl: their ends, what is said meanwhile, and ^C."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xentool.errors import HostError, LibxlError, StoppedError, TimedOutError
+from xentool.toolstack.libxl.context import Context
+from xentool.toolstack.libxl.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.toolstack.libxl.library import Library
+
+
+def pause(context: Context, domid: int, progress: Callable[[str], None] | None = None) -> None:
+    function = context.library.function("libxl_domain_pause")
+    context.run("pause domain", domid, lambda how: function(context.handle, domid, how), progress=progress)
+
+
+@pytest.mark.parametrize("domid", [1, 2, 7, 8])
+def test_an_operation_is_over_when_its_own_event_comes(context: Context, domid: int) -> None:
+    for _ in range(3):
+        pause(context, domid)
+
+
+def test_an_operation_that_fails_at_once_says_why(context: Context) -> None:
+    with pytest.raises(LibxlError, match=r"pause domain 4: libxl says: it is made of cheese: Bad") as failed:
+        pause(context, 4)
+    assert failed.value.code == -3
+    assert "libxl_domain.c:12" in failed.value.detail
+    assert "ERROR_FAIL" in failed.value.detail
+
+
+def test_an_operation_that_fails_later_says_what_came_first(context: Context) -> None:
+    with pytest.raises(TimedOutError, match=r"\(the cause\)") as failed:
+        pause(context, 5)
+    assert [line.split(": ")[-1] for line in failed.value.detail.splitlines()[:3]] == [
+        "Domain 5:the cause",
+        "and more",
+        "then",
+    ]
+    assert failed.value.exit_code == 9
+
+
+def test_what_was_said_before_is_no_part_of_an_error(context: Context) -> None:
+    with pytest.raises(LibxlError):
+        pause(context, 4)
+    with pytest.raises(TimedOutError) as failed:
+        pause(context, 5)
+    assert "cheese" not in failed.value.detail
+
+
+def test_progress_is_told_while_it_is_asked_for(context: Context) -> None:
+    told: list[str] = []
+    pause(context, 2, told.append)
+    pause(context, 2)
+    assert told == ["Frames: 1/1  100%"]
+
+
+def test_an_event_that_ends_nothing_is_refused(context: Context) -> None:
+    with pytest.raises(LibxlError, match="in a way of its own"):
+        pause(context, 9)
+
+
+class StopError(Exception):
+    """What a signal raises."""
+
+
+@pytest.mark.parametrize("domid", [3, 6])
+def test_a_signal_aborts_the_operation_and_is_raised_when_libxl_rests(context: Context, domid: int) -> None:
+    def handler(_number: int, _frame: object) -> None:
+        raise StopError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    try:
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(StopError):
+            pause(context, domid)
+        assert time.monotonic() - began < 30
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    pause(context, 2)  # nothing of it is left in the way of the next
+
+
+def test_a_signal_just_before_poll_is_not_slept_through(
+    context: Context, fake: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handler(_number: int, _frame: object) -> None:
+        raise StopError
+
+    late = fake["fake_late_poll"]
+    late.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int]
+    monkeypatch.setattr(context, "_poll", late)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(StopError):
+            pause(context, 3)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_the_descriptor_of_a_wakeup_says(context: Context) -> None:
+    with Wakeup() as wakeup:
+        assert wakeup.descriptor >= 0
+        with Wakeup() as second:
+            assert second.descriptor == -1  # the first is woken already
+        seen: list[int] = []
+        thread = threading.Thread(target=lambda: seen.append(Wakeup().__enter__().descriptor))
+        thread.start()
+        thread.join()
+        assert seen == [-1]
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_somebody_elses_handler_of_sigchld_is_refused(library: Library) -> None:
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        with pytest.raises(HostError, match="SIGCHLD"):
+            Context(library)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_no_context_says_why_and_leaves_no_descriptor(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKELIBXL_NO_CONTEXT", "1")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(LibxlError, match="cannot open libxc handle"):
+        Context(library)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_context_leaves_no_descriptor(library: Library) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with Context(library) as context:
+            pause(context, 2)
+            with pytest.raises(LibxlError):
+                pause(context, 4)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_libxl_stopped_is_no_failure_of_its_own(context: Context) -> None:
+    from xentool.toolstack.libxl.failures import failure
+
+    error = failure("create domain", "web", -22, [])
+    assert isinstance(error, StoppedError)
+    assert error.exit_code == 130
