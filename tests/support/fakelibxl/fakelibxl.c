@@ -104,8 +104,12 @@ int libxl_domain_pause(struct ctx *ctx, uint32_t domid, const struct how *how)
     int64_t soon;
     gettimeofday(&now, 0);
     soon = now_ms(now) + 50;
-    if (ctx->running || how->callback)
+    if (how->callback)
         abort();
+    if (ctx->running) {
+        say(ctx, "libxl: error: libxl_domain.c:3:f: the last operation still runs\n");
+        return FAIL;
+    }
     ctx->number = how->for_event;
     ctx->fds = 1;
     ctx->late = ctx->fails_with = 0;
@@ -144,10 +148,12 @@ int libxl_domain_pause(struct ctx *ctx, uint32_t domid, const struct how *how)
 
 int libxl_ao_abort(struct ctx *ctx, const struct how *how)
 {
+    struct timeval now;
+    gettimeofday(&now, 0);
     if (!ctx->running || ctx->number != how->for_event)
         return NOTFOUND;
-    ctx->running = 0;
-    finish(ctx, ctx->number, ctx->late ? 0 : ABORTED, 0);
+    ctx->fails_with = ctx->late ? 0 : ABORTED;
+    ctx->ends_at = now_ms(now) + 50; /* it comes to rest in its own time */
     return 0;
 }
 
