@@ -1,22 +1,21 @@
-"""The tests for real Xen, run in the lab's dom0: one boot for each release of Xen.
+"""The tests for real Xen, run in the lab's dom0: few boots, as many at once as this machine has processors.
 
-Everything runs on the default release. On the others so do all tests but those marked `once`, unless
-``XENTOOL_THOROUGH`` is set (``./dev test --thorough``): then everything runs everywhere, which takes twice
-as long.
+What is about Xen itself runs on each of its releases; what is about Domain-0 and about us (the marker `once`)
+on the default one, and on each with ``XENTOOL_THOROUGH`` (``./dev test --thorough``). One more boot, short,
+has oxenstored for its store daemon, and runs what is about the store.
 
 What runs there are `tests/nested` (xl is the oracle) and the `nested` half of
-`tests/contract` (the same suites that the mock passes here). They run one after
-the other: QEMU's two processors and its own threads are more than two cores can
-do twice, and side by side takes longer. One more boot, short, has oxenstored for
-its store daemon, and runs what is about the store.
+`tests/contract` (the same suites that the mock passes here).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,38 +39,40 @@ class Boot(NamedTuple):
     """A release, its store daemon, what is run there, and how many tests that are at least."""
 
     xen: str
+    tests: str
+    marked: str
+    at_least: int
     xenstored: str = "xenstored"
-    tests: str = "tests/nested tests/contract"
-    at_least: int = 300
-    marked: str = "nested"
 
 
-EVERYTHING = frozenset(RELEASES) if THOROUGH else {DEFAULT_XEN}
-BOOTS = {
-    **{
-        xen: Boot(xen) if xen in EVERYTHING else Boot(xen, marked="nested and not once", at_least=200)
-        for xen in RELEASES
-    },
-    "oxenstored": Boot(
-        DEFAULT_XEN,
-        "oxenstored",
-        # In this order: what the contract asks of oxenstored costs the host its /local/pool, which xl needs.
-        "tests/nested/test_store_commands.py tests/contract/store",
-        at_least=75,
-    ),
-}
+ABOUT_XEN = "nested and not once"
+DEVICES, OTHERS = "tests/nested/test_devices_*.py", "tests/nested/test_[!d]*.py"
+BOOTS = {xen: Boot(xen, "tests/nested tests/contract", ABOUT_XEN, 200) for xen in RELEASES}
+for xen in RELEASES if THOROUGH else (DEFAULT_XEN,):
+    BOOTS[f"{xen}-devices"] = Boot(xen, DEVICES, "once", 14)
+    BOOTS[f"{xen}-others"] = Boot(xen, OTHERS, "once", 35)
+BOOTS["oxenstored"] = Boot(
+    DEFAULT_XEN,
+    # In this order: what the contract asks of oxenstored costs the host its /local/pool, which xl needs.
+    "tests/nested/test_store_commands.py tests/contract/store",
+    "nested",
+    75,
+    "oxenstored",
+)
+"""The longest first, so that the last to end do so at about the same time."""
 
 
 class Outcome:
     """What one boot said: the suite's whole output, its exit code, and each test's case."""
 
-    def __init__(self, boot: Boot, out: Path) -> None:
+    def __init__(self, boot: Boot, out: Path, *, one_thread: bool) -> None:
+        out.mkdir()
         shutil.copy(build(), out / "tiny.elf")
         log = out / "pytest.log"  # there to be looked at while the lab runs
         result = run(
             ["sh", "-c", f"{COMMAND} -m '{boot.marked}' {boot.tests}"],
             xen=boot.xen,
-            machine=DEFAULT_MACHINE._replace(xenstored=boot.xenstored),
+            machine=DEFAULT_MACHINE._replace(xenstored=boot.xenstored, one_thread=one_thread),
             checkout=str(CHECKOUT),
             out=str(out),
             environment={
@@ -106,10 +107,45 @@ def _appender(path: Path) -> Callable[[bytes], None]:
     return append
 
 
+def at_once() -> int:
+    """How many boots run side by side: a processor and a machine's memory for each."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        available_kib = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))
+    return max(1, min(len(os.sched_getaffinity(0)), available_kib // (DEFAULT_MACHINE.memory_mib << 10)))
+
+
+@pytest.fixture(scope="session")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Future[Outcome]]:
+    """What comes of the boots that were asked for. All are begun here: a test waits for its own."""
+    asked = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == "test_on_real_xen"
+    ]
+    folder = tmp_path_factory.mktemp("nested")
+    coming = {name: Future[Outcome]() for name in BOOTS if name in asked}
+    waiting = iter(list(coming.items()))
+    side_by_side = at_once()
+
+    def work() -> None:
+        for name, future in waiting:
+            try:
+                future.set_result(Outcome(BOOTS[name], folder / name, one_thread=side_by_side > 1))
+            except BaseException as exc:  # noqa: BLE001 - it is the test's to raise
+                future.set_exception(exc)
+
+    for _ in range(side_by_side):
+        # Daemons: whoever ends the tests is not kept waiting, and QEMU ends with them.
+        threading.Thread(target=work, daemon=True).start()
+    return coming
+
+
 @pytest.mark.lab
 @pytest.mark.parametrize("name", BOOTS)
-def test_on_real_xen(name: str, tmp_path: Path) -> None:
-    outcome = Outcome(BOOTS[name], tmp_path)
+def test_on_real_xen(name: str, outcomes: dict[str, Future[Outcome]]) -> None:
+    outcome = outcomes[name].result()
     failed, skipped = outcome.names("failure", "error"), outcome.names("skipped")
     print(f"{name}: {len(outcome.cases)} tests in dom0, {len(failed)} failed, {len(skipped)} skipped")
     assert not failed, "\n".join([f"on {name}:", *failed, "", outcome.text[-30000:]])

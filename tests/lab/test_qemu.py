@@ -41,6 +41,11 @@ def test_the_cpu_has_no_feature_that_breaks_xen_under_tcg() -> None:
     assert options(line(), "-cpu") == ["max,-smap,-rdtscp,-xsave"]
 
 
+def test_labs_side_by_side_take_a_thread_each() -> None:
+    assert options(line(), "-accel") == ["tcg,thread=multi"]
+    assert options(line(machine=Machine(one_thread=True)), "-accel") == ["tcg,thread=single"]
+
+
 def test_the_image_is_not_written_and_a_crash_ends_the_machine() -> None:
     arguments = line()
     root, layer = options(arguments, "-drive")
