@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xentool.domain.config.load import parse_config
-from xentool.domain.config.model import Action, DomainConfig, GuestType
+from xentool.domain.config.model import Action, DomainConfig
 from xentool.domain.config.userdata import as_it_is, config_from_userdata, domain_config, libxl_json
 from xentool.domain.config.yajl import dump
 from xentool.errors import ConfigError
@@ -33,10 +33,9 @@ DIFFERING = {
     "affinity-without-vcpus": {"vcpu_soft_affinity"},
     "keys-without-effect": {
         "hap", "oos", "vcpu_hard_affinity", "video_memkb", "shadow_memkb", "acpi", "nested_hvm",
-        "type.pv", "vpmu",
     },
 }  # fmt: skip
-"""Golden file -> the fields in which we differ, for the reasons in the table of `userdata`."""
+"""Golden file -> the fields in which we differ, for the reasons in the table of `record.whole`."""
 
 strings = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 values = st.recursive(
@@ -114,11 +113,6 @@ def test_every_action_has_libxls_word() -> None:
         None, "restart", "restart_rename", "preserve", "coredump_destroy", "coredump_restart",
         "soft_reset",
     ]  # fmt: skip
-
-
-def test_only_pv_has_a_record_yet() -> None:
-    with pytest.raises(AssertionError):
-        libxl_json(DomainConfig(name="a", kernel="k", type=GuestType.HVM), UUID, (4, 17))
 
 
 @given(values)

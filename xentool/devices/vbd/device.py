@@ -8,7 +8,7 @@ here): a frontend whose backend never connected would keep its guest waiting at 
 
 Source: tools/libs/light/libxl_disk.c (libxl__device_disk_setdefault, device_disk_add),
 libxl_device.c (libxl__device_disk_set_backend, disk_try_backend), libxl_types.idl (device_disk);
-tools/xl/xl_parse.c (which sets colo_restore_enable, in configs alone).
+libxl_create.c (which sets colo_restore_enable of what comes with a domain).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def backend_type(disk: Disk) -> str:
 def disk_entry(disk: Disk, *, of_config: bool = False) -> dict[str, Json]:
     """The disk in libxl's record of its domain (``disks``): what was said, in libxl's order.
 
-    `of_config` is for one that `create` makes.
+    `of_config` is for one that `create` has made.
     """
     fields: dict[str, Json | None] = {
         "backend_domname": disk.backend or None,

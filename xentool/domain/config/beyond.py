@@ -49,7 +49,8 @@ def check_native(config: DomainConfig) -> None:
 def _found(config: DomainConfig) -> Iterator[tuple[str, str, str]]:
     """What is not done natively, what that is about, and the way out beside libxl."""
     if config.type != GuestType.PV:
-        yield f'type="{config.type}"', f"it makes PV guests, this is an {config.type.upper()} guest", ""
+        yield f'type="{config.type}"', f"{config.type.upper()} guests", ""
+        return  # the rest goes without saying
     for name, value in config.beyond.items():
         if asks_for_more(config, name, value):
             from xentool.domain.config.keys import find_key
@@ -76,7 +77,7 @@ def asks_for_more(config: DomainConfig, name: str, value: object) -> bool:
 
     if name in _DISPLAY and config.type == GuestType.PV:
         return False
-    if value in ("", ()):
+    if value in ("", (), {}) or (name, value) == ("passthrough", "default"):
         return False
     key = find_key(name)
     assert key is not None, name

@@ -13,6 +13,8 @@ from xentool.domain.config.model import Action, DomainConfig, GuestType, Source,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xentool.devices.channel.spec import Channel
     from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
@@ -41,8 +43,9 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
     """
     guest_type = _type(reader)
     further = _account_for_every_key(reader, guest_type)
-    memory, max_memory = _memory(reader)
-    vcpus, max_vcpus = _vcpus(reader)
+    beyond = _beyond(reader, guest_type, further)
+    memory, max_memory = _memory(reader, beyond)
+    vcpus, max_vcpus = _vcpus(reader, beyond)
     affinity = reader.affinity("cpus")
     soft = reader.affinity("cpus_soft")
     for key, value in (("cpus", affinity), ("cpus_soft", soft)):
@@ -83,7 +86,7 @@ def build_config(reader: Reader, source: Source) -> DomainConfig:
         nomigrate=reader.flag("nomigrate"),
         driver_domain=reader.flag("driver_domain"),
         vifs=_vifs(reader, guest_type) if "vif" in reader else (),
-        beyond=_beyond(reader, further),
+        beyond=beyond,
         given=frozenset(reader.settings) - _zeros_for_unset(reader),
         source=source,
     )
@@ -118,8 +121,10 @@ def _account_for_every_key(reader: Reader, guest_type: GuestType) -> list[Key]:
         if key is None:
             near = nearest_key(name)
             reader.warn(name, "is no key of a config; it is ignored", f"did you mean {near}?" if near else "")
-        elif key.status == "libxl" and key.concerns(guest_type):
+        elif key.status in ("libxl", "deprecated") and key.name != "builder" and key.concerns(guest_type):
             further.append(key)
+            if key.instead and not asks_for_nothing(reader, key):
+                reader.warn(name, "is deprecated", f"write {key.instead} = …")
         elif key.status == "supported" or asks_for_nothing(reader, key):
             continue
         elif not key.concerns(guest_type):
@@ -130,12 +135,12 @@ def _account_for_every_key(reader: Reader, guest_type: GuestType) -> list[Key]:
     return further
 
 
-def _beyond(reader: Reader, further: list[Key]) -> dict[str, object]:
+def _beyond(reader: Reader, guest_type: GuestType, further: list[Key]) -> dict[str, object]:
     if not further:
         return {}
-    from xentool.domain.config.further import read_beyond
+    from xentool.domain.config.further.read import read_beyond
 
-    return read_beyond(reader, further)
+    return read_beyond(reader, further, guest_type)
 
 
 def asks_for_nothing(reader: Reader, key: Key) -> bool:
@@ -154,9 +159,24 @@ def asks_for_nothing(reader: Reader, key: Key) -> bool:
     return bool(number) == bool(default) if key.kind == "boolean" else number == default
 
 
-def _memory(reader: Reader) -> tuple[int, int]:
+def _nodes(beyond: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
+    """The virtual NUMA nodes, whose memory and vcpus are all that the guest can have."""
+    nodes = beyond.get("vnuma")
+    return nodes if isinstance(nodes, tuple) else ()
+
+
+def _memory(reader: Reader, beyond: Mapping[str, object]) -> tuple[int, int]:
     memory = reader.memory_kib("memory", 1, MAX_MEMORY_MIB)
     most = reader.memory_kib("maxmem", 1, MAX_MEMORY_MIB)
+    sizes = [size for node in _nodes(beyond) if isinstance(size := node["memkb"], int)]
+    if sizes:
+        if most not in (None, sum(sizes)):
+            raise reader.error(
+                "maxmem",
+                f"is not what the nodes of vnuma have ({sum(sizes) >> 10:,} MiB)",
+                "leave maxmem out",
+            )
+        most = sum(sizes)
     if memory is None:
         memory = DEFAULT_MEMORY_KIB if most is None else most
         reader.warn("memory", f"is not given: the domain gets {memory >> 10:,} MiB", "write memory = <MiB>")
@@ -164,14 +184,26 @@ def _memory(reader: Reader) -> tuple[int, int]:
         most = memory
     if most < memory:
         raise reader.error(
-            "maxmem", f"is less than memory ({memory >> 10:,} MiB)", "raise maxmem, or leave it out"
+            "maxmem" if "maxmem" in reader else "vnuma",
+            f"is less than memory ({memory >> 10:,} MiB)",
+            "raise it, or lower memory",
         )
     return memory, most
 
 
-def _vcpus(reader: Reader) -> tuple[int, int]:
+def _vcpus(reader: Reader, beyond: Mapping[str, object]) -> tuple[int, int]:
     vcpus = reader.number("vcpus", 1, MAX_VCPUS) or 1
-    most = reader.number("maxvcpus", 1, MAX_VCPUS) or vcpus
+    most = reader.number("maxvcpus", 1, MAX_VCPUS)
+    on_nodes = sum(len(found) for node in _nodes(beyond) if isinstance(found := node["vcpus"], tuple))
+    if on_nodes:
+        if most not in (None, on_nodes):
+            raise reader.error(
+                "maxvcpus", f"is not what the nodes of vnuma have ({on_nodes})", "leave maxvcpus out"
+            )
+        if vcpus > on_nodes:
+            raise reader.error("vcpus", f"is more than the nodes of vnuma have ({on_nodes})", "lower vcpus")
+        most = on_nodes
+    most = most or vcpus
     if most < vcpus:
         raise reader.error("maxvcpus", f"is less than vcpus ({vcpus})", "raise maxvcpus, or leave it out")
     return vcpus, most
@@ -203,6 +235,9 @@ def _name(reader: Reader) -> str:
 
 def _kernel(reader: Reader, guest_type: GuestType) -> str:
     kernel = reader.text("kernel")
+    if guest_type == GuestType.HVM and kernel.rpartition("/")[2] == "hvmloader":
+        reader.warn("kernel", "is the firmware of HVM guests, which needs no mention; it is ignored")
+        return ""
     others = () if guest_type == GuestType.HVM else ("bootloader", "firmware")
     if not kernel and others and not any(reader.text(key) for key in others):
         raise _missing(reader, "kernel", 'kernel = "/boot/vmlinuz"')
