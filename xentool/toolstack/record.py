@@ -59,12 +59,26 @@ def planned_record(host: Host, config: DomainConfig, why: str) -> RecordPlan:
     Raises:
         XentoolError: it cannot be asked.
     """
-    from xentool.domain.config.userdata import domain_config
     from xentool.domain.create import new_uuid
 
+    return RecordPlan(libxl_record(host, config, config.uuid or new_uuid()), why)
+
+
+def libxl_record(host: Host, config: DomainConfig, uuid: str) -> dict[str, object]:
+    """What libxl is given to make the domain of a config: its record (libxl_domain_config) on this host.
+
+    Raises:
+        ConfigError: it asks for what this release of libxl does not know.
+    """
+    from xentool.domain.config.userdata import domain_config
+
+    if config.vifs:
+        from xentool.devices.vif.device import with_defaults
+
+        config = config.replace(vifs=tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs))
     placed = config.cpus is not None or config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
-    return RecordPlan(dict(domain_config(config, config.uuid or new_uuid(), nodes)), why)
+    return dict(domain_config(config, uuid, nodes, xen_version=host.hypercalls.version()))
 
 
 def _number(text: str, otherwise: int) -> int:

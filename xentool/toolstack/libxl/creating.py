@@ -19,6 +19,7 @@ from xentool.domain.remove import without_interruption
 from xentool.errors import ConfigError, NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
+from xentool.toolstack.record import libxl_record
 from xentool.units import KIB, DomId, format_size
 
 TYPE_CHECKING = False
@@ -57,14 +58,11 @@ def record_of(host: Host, config: DomainConfig, uuid: str) -> dict[str, object]:
     """The config as libxl's JSON has it (libxl_domain_config).
 
     Raises:
-        ConfigError: it asks for what only our own code does.
+        ConfigError: it asks for what only our own code does, or for what this libxl does not know.
     """
-    from xentool.domain.config.userdata import domain_config
-
     for vif in config.vifs:
         refuse_lock(vif)
-    placed = config.cpus is not None or config.cpus_soft is not None
-    return dict(domain_config(config, uuid, host.hypercalls.cpu_nodes() if placed else ()))
+    return libxl_record(host, config, uuid)
 
 
 def understood(host: Host, context: Context, config: DomainConfig) -> dict[str, object]:
