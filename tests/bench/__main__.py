@@ -1,8 +1,10 @@
 """``./dev bench``: xentool against Xen's own tools, on real Xen in the lab; prints tables of ratios.
 
 Its sections, each in a lab of its own: ``commands``, against xl, in seconds and
-MiB; ``devices``, the same of plugging; ``store``, our XenStore server against
-the C xenstored, in requests a second. The exit code says whether the bars hold.
+MiB; ``devices``, the same of plugging; ``libxl``, the same of our commands
+through libxl, less the interpreter's start; ``store``, our XenStore server
+against the C xenstored, in requests a second. The exit code says whether the
+bars hold.
 """
 
 from __future__ import annotations
@@ -37,6 +39,15 @@ COMMAND_BARS: Final = {
     "destroy the usual guest, warm": 1.0,
 }
 """Row -> the ratio to xl's time that must not be passed."""
+
+LIBXL_BARS: Final = {
+    "create tiny PV ELF, 16 MiB": 1.1,
+    "create HVM, 64 MiB": 1.1,
+    "list, 1 domain": 1.1,
+    "save, PV, 128 MiB": 1.1,
+    "restore, PV, 128 MiB": 1.1,
+}
+"""Row -> the ratio to xl's time that must not be passed beyond the interpreter's start."""
 
 STORE_BARS: Final = {
     "read": 0.5,
@@ -83,6 +94,33 @@ def command_table(rows: Rows) -> tuple[str, list[str]]:
     return "\n".join(lines), missed
 
 
+def libxl_table(rows: Rows) -> tuple[str, list[str]]:
+    """The table's text, and the rows whose bar is passed."""
+    from tests.bench.libxl import START
+
+    width = max(map(len, rows))
+    start = rows[START]["xentool"]["median"]
+    head = f"{'':{width}}  {'xl':>8}  {'xentool':>8}  {'ratio':>6}  {'beyond':>8}  {'ratio':>6}  {'bar':>5}"
+    lines = [f"{head}  {'MiB: xl':>8}  {'xentool':>8}"]
+    missed = []
+    for name, tools in rows.items():
+        ours, theirs = tools["xentool"], tools.get("xl")
+        if theirs is None:
+            lines.append(f"{name:{width}}  {'':>8}  {ours['median']:8.3f}")
+            continue
+        bar = LIBXL_BARS.get(name)
+        beyond = ours["median"] - start
+        if bar is not None and beyond / theirs["median"] > bar:
+            missed.append(name)
+        peaks = [tool["peak_kib"] / 1024 for tool in (theirs, ours)]
+        lines.append(
+            f"{name:{width}}  {theirs['median']:8.3f}  {ours['median']:8.3f}  "
+            f"{ours['median'] / theirs['median']:6.2f}  {beyond:8.3f}  {beyond / theirs['median']:6.2f}  "
+            f"{'' if bar is None else bar:>5}  {peaks[0]:8.1f}  {peaks[1]:8.1f}"
+        )
+    return "\n".join(lines), missed
+
+
 def store_table(rows: Rows) -> tuple[str, list[str]]:
     """The table's text, and the rows whose bar is not reached."""
     width = max(map(len, rows))
@@ -110,6 +148,10 @@ def _commands(options: argparse.Namespace, out: str) -> list[str]:
     return ["tests.bench.measure", "--tiny", "/lab/out/tiny.elf", "--crowd", str(options.crowd)]
 
 
+def _libxl(options: argparse.Namespace, out: str) -> list[str]:
+    return ["tests.bench.libxl", *_commands(options, out)[1:3]]
+
+
 def _devices(_options: argparse.Namespace, _out: str) -> list[str]:
     return ["tests.bench.devices"]
 
@@ -124,6 +166,7 @@ Section = tuple[
 SECTIONS: Final[dict[str, Section]] = {
     "commands": ("seconds", _commands, command_table),
     "devices": ("seconds", _devices, command_table),
+    "libxl": ("seconds, and what is beyond the interpreter's start", _libxl, libxl_table),
     "store": ("requests or transactions a second", _store, store_table),
 }
 """What is measured: its unit; the module and its arguments, given the options and the folder; its table."""

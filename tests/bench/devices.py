@@ -21,7 +21,7 @@ from xentool.store.client import StoreClient
 BRIDGE = "xenbr0"
 IMAGE_BYTES = 64 << 20
 RAMDISK = "/usr/lib/xentool-lab/guest.cpio.gz"
-CONSOLE = "/var/log/xen/console/guest-running.log"
+CONSOLE = "/var/log/xen/console/guest-{}.log"
 UP = "XENTOOL-GUEST-UP"
 CONNECTED = b"4"
 WAIT_SECONDS = 60
@@ -63,11 +63,7 @@ class DeviceBench(Bench):
     def start(self) -> int:
         """The domid of the guest that devices are plugged into, once it is up."""
         run(["xentool", "create", self.running])
-        end = time.monotonic() + WAIT_SECONDS
-        while not (os.path.exists(CONSOLE) and UP in Path(CONSOLE).read_text(errors="replace")):
-            if time.monotonic() > end:
-                raise SystemExit("the guest did not come up")
-            time.sleep(0.2)
+        await_up("running")
         return int(subprocess.run(["xl", "domid", "running"], capture_output=True, check=True).stdout)
 
     def plug_and_unplug(
@@ -91,6 +87,16 @@ class DeviceBench(Bench):
         for tool in attached:
             self.row(f"attach {label}", tool, attached[tool])
             self.row(f"detach {label}", tool, detached[tool])
+
+
+def await_up(guest: str) -> None:
+    """Until a Linux guest takes orders, by what it says on its console."""
+    console = CONSOLE.format(guest)
+    end = time.monotonic() + WAIT_SECONDS
+    while not (os.path.exists(console) and UP in Path(console).read_text(errors="replace")):
+        if time.monotonic() > end:
+            raise SystemExit(f"the guest {guest} did not come up")
+        time.sleep(0.2)
 
 
 def await_connected(domid: int, node: str) -> None:

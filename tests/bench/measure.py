@@ -81,8 +81,8 @@ class Bench:
         self.linux = self.config("linux", kernel=str(kernel), ramdisk=ramdisk, memory=128)
 
     def config(self, name: str, **keys: object) -> str:
-        lines = [f'name = "{name}"', 'type = "pv"', "vcpus = 1"]
-        lines += [
+        keys = {"name": name, "type": "pv", "vcpus": 1, **keys}
+        lines = [
             f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}"
             for key, value in keys.items()
         ]

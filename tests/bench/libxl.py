@@ -1,0 +1,75 @@
+"""Measures the libxl toolstack against xl, which drives the same library, inside the lab's dom0.
+
+Runs on real Xen only. As in `tests.bench.measure` the tools take turns. What is the library's own is the same
+for both; the rest of a command is the interpreter's start, which is measured too, and what is ours beyond it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from tests.bench.devices import await_up
+from tests.bench.measure import Bench, Result, peak_kib, run
+
+START = "python3 -c pass"
+"""The row of the interpreter's start."""
+
+
+class LibxlBench(Bench):
+    """Create, list, save and restore. `images`: where guests are saved to."""
+
+    def __init__(self, tiny: str, runs: int, images: str = "/var/tmp") -> None:
+        super().__init__(tiny, runs, 0)
+        self.saved = f"{images}/xentool-bench.saved"
+        self.hvm = self.config("hvm", type="hvm", memory=64, vga="none")
+
+    def everything(self) -> None:
+        os.environ["XENTOOL_TOOLSTACK"] = "libxl"
+        run(["xentool", "list"])
+        self.pair("list, 1 domain", "list")
+        self.create_and_destroy("tiny PV ELF, 16 MiB", self.tiny, "tiny")
+        self.create_and_destroy("HVM, 64 MiB", self.hvm, "hvm")
+        self.save_and_restore()
+        python = Result()
+        for _ in range(self.runs):
+            run(["python3", "-c", "pass"], python)
+        self.row(START, "xentool", python)
+
+    def save_and_restore(self) -> None:
+        """A Linux guest of 128 MiB goes into a file and out of it again, by both tools in turn."""
+        run(["xl", "create", self.linux])
+        await_up("linux")
+        saved = {tool: Result() for tool in ("xl", "xentool")}
+        restored = {tool: Result() for tool in ("xl", "xentool")}
+        for turn in range(self.runs + 1):  # the first turn warms caches, and is for the memory
+            for tool in saved:
+                save, restore = [tool, "save", "linux", self.saved], [tool, "restore", self.saved]
+                if turn:
+                    run(save, saved[tool])
+                    run(restore, restored[tool])
+                else:
+                    saved[tool].peak_kib = peak_kib(save)
+                    restored[tool].peak_kib = peak_kib(restore)
+                os.unlink(self.saved)
+        for tool in saved:
+            self.row("save, PV, 128 MiB", tool, saved[tool])
+            self.row("restore, PV, 128 MiB", tool, restored[tool])
+        run(["xl", "destroy", "linux"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiny", required=True, help="the tiny guest's kernel")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--out", required=True)
+    options = parser.parse_args()
+    bench = LibxlBench(options.tiny, options.runs)
+    bench.everything()
+    Path(options.out).write_text(json.dumps(bench.rows))
+
+
+if __name__ == "__main__":
+    main()
