@@ -203,9 +203,11 @@ char *libxl_event_to_json(struct ctx *ctx, const struct event *event)
 {
     char *text;
     (void)ctx;
-    if (asprintf(&text, "{\"type\": \"%s\", \"for_user\": %llu, \"type.operation_complete\": {\"rc\": %d}}",
-                 event->kind ? "domain_death" : "operation_complete", (unsigned long long)event->number,
-                 event->rc) < 0)
+    char rc[20] = "";
+    if (event->rc)
+        sprintf(rc, "\"rc\": %d", event->rc);
+    if (asprintf(&text, "{\"domid\": 1, \"for_user\": %llu, \"type.%s\": {%s}}", (unsigned long long)event->number,
+                 event->kind ? "domain_death" : "operation_complete", rc) < 0)
         abort();
     return text;
 }

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 SELECTIVE_REAP = 3
 """libxl_sigchld_owner_libxl_always_selective_reap."""
 ALL_EVENTS = (1 << 64) - 1
-COMPLETE = "operation_complete"
+COMPLETE = "type.operation_complete"
+"""What is in the JSON of an event that ends an operation: its ``rc``, unless that is 0."""
 MOST_DESCRIPTORS = 1 << 16
 
 
@@ -206,8 +207,8 @@ class Context:
             finally:
                 free(self.handle, event)
             if told.get("for_user", 0) == number:
-                outcome = told.get(f"type.{COMPLETE}", told.get("u"))
-                if told.get("type") != COMPLETE or not isinstance(outcome, dict):
+                outcome = told.get(COMPLETE)
+                if not isinstance(outcome, dict):
                     raise LibxlError(
                         "ask", self.library.title, f"it ends an operation in a way of its own: {told}"
                     )

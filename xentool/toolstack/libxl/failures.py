@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xentool.toolstack.libxl.log import Line
 
 FAIL, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -6, -9, -10, -11, -13
-NOTFOUND, ABORTED = -23, -22
+NOTFOUND, ABORTED, DOMAIN_NOTFOUND = -23, -22, -21
 CODES = (
     "", "NONSPECIFIC", "VERSION", "FAIL", "NI", "NOMEM", "INVAL", "BADFAIL", "GUEST_TIMEDOUT", "TIMEDOUT",
     "NOPARAVIRT", "NOT_READY", "OSEVENT_REG_FAIL", "BUFFERFULL", "UNKNOWN_CHILD", "LOCK_FAIL",
@@ -99,7 +99,7 @@ def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hin
                     return kind(action, subject, f"{reason} ({words_of(line)})", hint=advice, detail=detail)
     if known is not None:
         kind, reason, advice = known
-        said = f" ({words_of(errors[0])})" if errors and code != ABORTED else ""
+        said = f" ({words_of(errors[0])})" if errors and code not in (ABORTED, DOMAIN_NOTFOUND) else ""
         return kind(action, subject, reason + said, hint=hint or advice, detail=detail)
     reason = f"libxl says: {words_of(errors[0])}" if errors else f"libxl says ERROR_{name}, and no more"
     if code == INVAL:
