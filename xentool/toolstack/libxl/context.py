@@ -183,8 +183,7 @@ class Context:
             if code in (0, ABORTED):
                 self._await(how.for_event, wakeup)
             elif code == NOTFOUND:
-                while self._take_event(how.for_event) is None and self._events_waiting:
-                    pass  # it had ended: what it left in the queue is of no use to the next
+                self._take_event(how.for_event)  # it had ended, or never begun
 
     def _await(self, number: int, wakeup: Wakeup) -> int:
         while (code := self._take_event(number)) is None:
@@ -197,7 +196,6 @@ class Context:
         event = c_void_p()
         while True:
             code = check(self.handle, byref(event), ALL_EVENTS, None, None)
-            self._events_waiting = code == 0
             if code == NOT_READY:
                 return None
             if code or not event.value:
@@ -213,8 +211,6 @@ class Context:
                         "ask", self.library.title, f"it ends an operation in a way of its own: {told}"
                     )
                 return int(outcome.get("rc", 0))
-
-    _events_waiting = False
 
     def _turn(self, wakeup: Wakeup) -> None:
         """Wait once for what libxl waits for, or for a signal, and let libxl act on it."""

@@ -150,7 +150,7 @@ def _check_memory(context: Context, record: Mapping[str, object], name: str) -> 
     with Struct(context, "domain_config") as asked:
         asked.fill(record)
         context.call(
-            "weigh the memory of domain",
+            "create domain",
             name,
             "libxl_domain_need_memory",
             asked.address,

@@ -22,6 +22,7 @@ from xentool.errors import (
     TimedOutError,
     XentoolError,
 )
+from xentool.toolstack.libxl.words import MEANINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from xentool.toolstack.libxl.log import Line
 
-FAIL, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -6, -9, -10, -11, -13
+FAIL, NOMEM, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -5, -6, -9, -10, -11, -13
 NOTFOUND, ABORTED, DOMAIN_NOTFOUND = -23, -22, -21
 CODES = (
     "", "NONSPECIFIC", "VERSION", "FAIL", "NI", "NOMEM", "INVAL", "BADFAIL", "GUEST_TIMEDOUT", "TIMEDOUT",
@@ -55,23 +56,21 @@ OF_CODES: dict[int, tuple[type[XentoolError], str, str]] = {
     -17: (InUseError, "the domain has such a device already", "choose another number"),
     -21: (NotFoundError, "there is no such domain", "`xentool list` shows those there are"),
     -22: (StoppedError, "it was stopped", ""),
-    -23: (NotFoundError, "there is none", ""),
-    -24: (NotFoundError, "the domain was destroyed meanwhile", ""),
-    -25: (ConfigError, "libxl does not do that any more", ""),
+    -23: (NotFoundError, "there is none", "-v shows what libxl looked for"),
+    -24: (NotFoundError, "the domain was destroyed meanwhile", "`xentool list` shows those there are"),
+    -25: (ConfigError, "libxl does not do that any more", "leave it out; -v shows what it is"),
 }
 """What a code says by itself: the error, its reason, its hint."""
 
-OF_WORDS: tuple[tuple[str, type[XentoolError], str, str], ...] = ()
-"""What libxl's words mean: a pattern, and the error with its reason and hint. The first match counts."""
-
 _PLACE = re.compile(
-    r"^(?:libxl|xc|xlu|libxl-save-helper|xenlight)[^:]*: (?:[\w.-]+\.c:\d+:\w+: )?(?:Domain \d+:)?\s*"
+    r"^(?:libxl|xc|xlu)[^:]*: (?:[\w.-]+\.c:\d+:\w+: )?(?:Domain \d+:)?\s*"
+    r"(?:script: )?(?:panic: [\w.-]+\.c:\d+: )?"
 )
 
 
 def words_of(line: Line) -> str:
     """A line without the place in libxl's source that it names."""
-    return _PLACE.sub("", line.text).strip()
+    return _PLACE.sub("", line.text).removesuffix(": Internal error").strip()
 
 
 def failure(
@@ -92,11 +91,11 @@ def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hin
     detail = "\n".join([*map(str, lines), f"libxl's code: ERROR_{name} ({code})"])
     errors = [line for line in lines if line.level > 7] or list(lines)
     known = OF_CODES.get(code)
-    if known is None or code == TIMEDOUT:
-        for line in errors:
-            for pattern, kind, reason, advice in OF_WORDS:
-                if re.search(pattern, line.text):
-                    return kind(action, subject, f"{reason} ({words_of(line)})", hint=advice, detail=detail)
+    if known is None or code in (TIMEDOUT, NOMEM):
+        for patterns, kind, reason, advice in MEANINGS:
+            found = [line for pattern in patterns for line in errors if re.search(pattern, line.text)]
+            if found:
+                return kind(action, subject, f"{reason} ({words_of(found[0])})", hint=advice, detail=detail)
     if known is not None:
         kind, reason, advice = known
         said = f" ({words_of(errors[0])})" if errors and code not in (ABORTED, DOMAIN_NOTFOUND) else ""

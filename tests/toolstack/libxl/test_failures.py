@@ -1,0 +1,105 @@
+"""libxl's codes and words, in ours. The lines are what libxl 4.17 and 4.20 logged."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from xentool.errors import (
+    ConfigError,
+    HostError,
+    InUseError,
+    KernelError,
+    LibxlError,
+    NoMemoryError,
+    NotFoundError,
+    TimedOutError,
+    XentoolError,
+)
+from xentool.toolstack.libxl.failures import CODES, OF_CODES, failure, words_of
+from xentool.toolstack.libxl.log import parse_line
+from xentool.toolstack.libxl.words import MEANINGS
+
+NO_SPACE = "xc: error: Failed to write page data to stream (28 = No space left on device): Internal error"
+NO_KERNEL = """\
+xc: error: panic: xg_dom_core.c:205: failed to open file '/x': No such file or directory: Internal error
+libxl: error: libxl_dom.c:646:libxl__build_pv: xc_dom_kernel_file failed: No such file or directory
+libxl: error: libxl_create.c:1640:domcreate_rebuild_done: Domain 2:cannot (re-)build domain: -3"""
+GARBAGE = """\
+xc: error: panic: xg_dom_core.c:689: xc_dom_find_loader: no loader found: Invalid kernel
+libxl: error: libxl_dom.c:571:libxl__build_dom: xc_dom_parse_image failed"""
+NO_BRIDGE = """\
+libxl: error: libxl_exec.c:117:f: /etc/xen/scripts/vif-bridge online [3] exited with error status 1
+libxl: error: libxl_device.c:1337:device_hotplug_child_death_cb: script: Could not find bridge device nobr
+libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain 1:Unable to add vif with id 0"""
+NO_DISK = "libxl: error: libxl_device.c:455:f: Disk vdev=xvdc failed to stat: /x: No such file or directory"
+NAME = 'libxl: error: libxl_domain.c:81:f: Domain 1:Domain with name "a" already exists.'
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "kind", "reason"),
+    [
+        (-3, NO_SPACE, HostError, "no room .*No space left on device"),
+        (
+            -3,
+            NO_KERNEL,
+            KernelError,
+            r"kernel cannot be read.*\(failed to open file '/x': No such",
+        ),
+        (-3, GARBAGE, KernelError, "no loader found: Invalid kernel"),
+        (-3, NO_BRIDGE, LibxlError, r"script failed \(Could not find bridge device nobr\)"),
+        (-6, NO_DISK, LibxlError, r"disks cannot be opened \(Disk vdev=xvdc failed to stat: /x"),
+        (-6, NAME, InUseError, "another domain has that name"),
+        (-21, "", NotFoundError, "there is no such domain$"),
+        (-9, "", TimedOutError, "did not answer in time$"),
+        (-5, "", NoMemoryError, "not enough memory$"),
+        (-3, "", LibxlError, "ERROR_FAIL, and no more"),
+        (
+            -3,
+            "libxl: error: libxl_a.c:1:f: Domain 3:strange things",
+            LibxlError,
+            "libxl says: strange things",
+        ),
+        (-99, "", LibxlError, "ERROR_-99"),
+        (-25, "", ConfigError, "any more"),
+    ],
+)
+def test_what_libxl_says(code: int, log: str, kind: type[XentoolError], reason: str) -> None:
+    lines = [parse_line(raw) for raw in log.splitlines()]
+    error = failure("create domain", "web", code, lines)
+    assert type(error) is kind
+    assert re.search(reason, error.reason), error.reason
+    assert error.hint
+    assert f"({code})" in error.detail
+    assert all(line.text in error.detail for line in lines)
+    if isinstance(error, LibxlError):
+        assert error.code == code
+
+
+def test_a_warning_is_quoted_where_nothing_worse_was_said() -> None:
+    error = failure("do", "it", -3, [parse_line("libxl: warning: libxl_a.c:1:f: odd")])
+    assert error.reason == "libxl says: odd"
+
+
+def test_a_hint_of_the_callers_own_gives_way_to_a_better_one() -> None:
+    assert failure("do", "it", -3, [], hint="look").hint == "look"
+    assert failure("do", "it", -3, [parse_line(NO_SPACE)], hint="look").hint != "look"
+
+
+def test_codes_have_the_names_of_libxl() -> None:
+    assert [CODES[-code] for code in (-3, -9, -22, -32)] == ["FAIL", "TIMEDOUT", "ABORTED", "QEMU_API"]
+    assert all(0 < -code < len(CODES) for code in OF_CODES)
+
+
+def test_every_meaning_can_be_met_and_has_a_way_out() -> None:
+    for patterns, _kind, reason, hint in MEANINGS:
+        assert reason
+        assert hint
+        for pattern in patterns:
+            re.compile(pattern)
+
+
+def test_words_are_without_their_place() -> None:
+    assert words_of(parse_line("libxl: error: libxl_a.c:1:f: Domain 12:why: because")) == "why: because"
+    assert words_of(parse_line("xc: error: plain")) == "plain"
