@@ -108,7 +108,7 @@ def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | 
     domains that serve its devices.
 
     Raises:
-        ConfigError: the config asks for what only libxl does.
+        UnsupportedError: the config asks for what only libxl does.
     """
     check_native(config)
     with ExitStack() as files:

@@ -26,30 +26,25 @@ _DISPLAY = frozenset(
 
 def reasons(config: DomainConfig) -> tuple[str, ...]:
     """Why the native toolstack does not do this config, or not all of it; () if it does."""
-    return tuple(what for what, _about, _way_out in _found(config))
+    return tuple(what for what, _about in _found(config))
 
 
 def check_native(config: DomainConfig) -> None:
     """Refuse what the native toolstack does not do.
 
     Raises:
-        ConfigError: names the first such key, and the way out.
+        UnsupportedError: names the first such key.
     """
-    for what, about, way_out in _found(config):
-        from xentool.errors import ConfigError
+    for what, about in _found(config):
+        from xentool.errors import UnsupportedError
 
-        raise ConfigError(
-            "create domain of",
-            config.source.path or config.name,
-            f"{what}: xentool's own builder does not do that ({about})",
-            hint=f"use --toolstack libxl{way_out}",
-        )
+        raise UnsupportedError("create domain of", config.source.path or config.name, f"{what} ({about})")
 
 
-def _found(config: DomainConfig) -> Iterator[tuple[str, str, str]]:
-    """What is not done natively, what that is about, and the way out beside libxl."""
+def _found(config: DomainConfig) -> Iterator[tuple[str, str]]:
+    """What is not done natively, and what that is about."""
     if config.type != GuestType.PV:
-        yield f'type="{config.type}"', f"{config.type.upper()} guests", ""
+        yield f'type="{config.type}"', f"{config.type.upper()} guests"
         return  # the rest goes without saying
     for name, value in config.beyond.items():
         if asks_for_more(config, name, value):
@@ -57,10 +52,10 @@ def _found(config: DomainConfig) -> Iterator[tuple[str, str, str]]:
 
             key = find_key(name)
             about = key.doc.rstrip(".") if key else name
-            yield _written(name, value), f"{about[0].lower()}{about[1:]}", f"; or leave {name} out"
+            yield _written(name, value), f"{about[0].lower()}{about[1:]}"
     for disk in config.disks:
         for word, about in _of_disk(disk):
-            yield f"disk {disk.vdev}: {word}", about, "; or leave that word out"
+            yield f"disk {disk.vdev}: {word}", about
 
 
 def _of_disk(disk: Disk) -> Iterator[tuple[str, str]]:
