@@ -274,4 +274,4 @@ int fake_late_poll(struct pollfd *fds, unsigned long count, int timeout)
 }
 
 void libxl_nothing_init(void *nothing) { (void)nothing; }
-void libxl_endless_init(void *endless) { memset(endless, 0, 1 << 16); }
+void libxl_endless_init(void *endless) { memset(endless, 0, 1 << 13); }

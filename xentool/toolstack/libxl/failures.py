@@ -22,7 +22,6 @@ from xentool.errors import (
     TimedOutError,
     XentoolError,
 )
-from xentool.toolstack.libxl.words import MEANINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,6 +91,8 @@ def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hin
     errors = [line for line in lines if line.level > 7] or list(lines)
     known = OF_CODES.get(code)
     if known is None or code in (TIMEDOUT, NOMEM):
+        from xentool.toolstack.libxl.words import MEANINGS  # which only failures need
+
         for patterns, kind, reason, advice in MEANINGS:
             found = [line for pattern in patterns for line in errors if re.search(pattern, line.text)]
             if found:

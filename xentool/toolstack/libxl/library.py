@@ -26,7 +26,7 @@ PROVEN = (17, 20)
 OLDEST = 14
 """Before it, functions of the same name took fewer arguments."""
 
-PROBE_BYTES = 1 << 16
+PROBE_BYTES = 1 << 13
 """Far more than any structure of libxl has: libxl_domain_config, the largest, has 1.3 kB."""
 PATTERNS = (0xA5, 0x5A)
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/usr/local/lib64")

@@ -7,6 +7,7 @@ console's log lies) is inherited from native, and asks libxl for nothing.
 from __future__ import annotations
 
 from xentool.domain import names
+from xentool.errors import NotFoundError
 from xentool.toolstack.libxl.library import open_library
 from xentool.toolstack.native import NativeToolstack
 
@@ -208,7 +209,16 @@ class LibxlToolstack(NativeToolstack):
             return [], []
         from xentool.domain.recover import finish_undone
 
-        return finish_undone(self._host, lambda _host, domid, _uuid: self.destroy(domid))
+        return finish_undone(self._host, self._take_away)
+
+    def _take_away(self, host: Host, domid: DomId, uuid: str) -> None:
+        """Destroy a half-made domain; of one that died meanwhile, what it left in the store and in files."""
+        from xentool.domain.remove import remove_domain
+
+        try:
+            self.destroy(domid)
+        except NotFoundError:
+            remove_domain(host, domid, uuid)
 
     # What libxl does beyond the port.
 
