@@ -88,6 +88,21 @@ BAD_VALUES = (
 """Each row: the guest's type, the text that is wrong, and what xl (4.17 and 4.20) does with it."""
 
 
+def taken_together() -> list[tuple[str, str]]:
+    """(type, text) of configs that have, few as they are, all that xl takes: each takes a second to ask."""
+    configs: list[tuple[str, set[str], list[str]]] = []
+    for guest_type, text, verdict in BAD_VALUES:
+        if verdict == TAKES:
+            keys = {statement.partition("=")[0].strip() for statement in text.split("; ")}
+            room = next((one for one in configs if one[0] == guest_type and one[1].isdisjoint(keys)), None)
+            if room is None:
+                room = (guest_type, set(), [])
+                configs.append(room)
+            room[1].update(keys)
+            room[2].append(text)
+    return [(guest_type, "; ".join(texts)) for guest_type, _, texts in configs]
+
+
 def bad_config(guest_type: str, text: str) -> str:
     """A config that is good but for `text`."""
     return f"{BASE}type='{guest_type}'\n{KERNELS[guest_type]}{text}\n"

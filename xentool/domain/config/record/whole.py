@@ -1,6 +1,6 @@
 """The record that libxl is given to make a domain: `domain_config`.
 
-It is what ``xl create --dryrun --debug`` shows of the same config. What is not as xl has it, and why:
+It is what ``xl create -n -d`` (a dry run) shows of the same config. What is not as xl has it, and why:
 
 =============================  =====================================================================
 in the record                  why it differs
