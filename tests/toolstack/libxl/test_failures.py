@@ -36,6 +36,16 @@ libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain 1:Unable to ad
 NO_DISK = "libxl: error: libxl_device.c:455:f: Disk vdev=xvdc failed to stat: /x: No such file or directory"
 NAME = 'libxl: error: libxl_domain.c:81:f: Domain 1:Domain with name "a" already exists.'
 
+CONSOLE = "libxl: error: libxl_create.c:1976:console_xswait_callback: domain 14 console tty: timed out"
+NO_LIST = "xc: error: Bad mfn 0 for p2m frame list list: Internal error"
+POOL = "libxl: error: libxl_dom.c:1470:f: Failed to set paging mempool size to 16kB: Cannot allocate memory"
+CUT = "xc: error: Failed to read 4202504 bytes of data for record (0x00000001, Page data) (0 = Success)"
+DAMAGED = "xc: error: pfn 0x878000000010c (index 268) outside domain maximum: Internal error"
+NO_QEMU = """\
+libxl: error: libxl_dm.c:2909:f: Domain 13:device model /nosuch is not executable: No such file or directory
+libxl: error: libxl_dm.c:3161:device_model_spawn_outcome: Domain 13:(null): spawn failed (rc=-3)
+libxl: error: libxl_create.c:1896:f: Domain 13:device model did not start: -3"""
+
 
 @pytest.mark.parametrize(
     ("code", "log", "kind", "reason"),
@@ -52,6 +62,13 @@ NAME = 'libxl: error: libxl_domain.c:81:f: Domain 1:Domain with name "a" already
         (-6, NO_DISK, LibxlError, r"disks cannot be opened \(Disk vdev=xvdc failed to stat: /x"),
         (-6, NAME, InUseError, "another domain has that name"),
         (-21, "", NotFoundError, "there is no such domain$"),
+        (-3, CONSOLE, TimedOutError, "xenconsoled opened no terminal"),
+        (-8, NO_LIST, LibxlError, "cannot be saved"),
+        (-8, "", TimedOutError, "the guest did not answer$"),
+        (-3, POOL, LibxlError, "page the guest's memory"),
+        (-3, CUT, ConfigError, "the save file ends before the guest does"),
+        (-3, DAMAGED, ConfigError, "damaged"),
+        (-3, NO_QEMU, HostError, r"\(QEMU\) .* not on this host \(device model /nosuch"),
         (-9, "", TimedOutError, "did not answer in time$"),
         (-5, "", NoMemoryError, "not enough memory$"),
         (-3, "", LibxlError, "ERROR_FAIL, and no more"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from xentool.toolstack.libxl.log import Line
 
 FAIL, NOMEM, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -5, -6, -9, -10, -11, -13
-NOTFOUND, ABORTED, DOMAIN_NOTFOUND = -23, -22, -21
+NOTFOUND, ABORTED, DOMAIN_NOTFOUND, GUEST_TIMEDOUT = -23, -22, -21, -8
 CODES = (
     "", "NONSPECIFIC", "VERSION", "FAIL", "NI", "NOMEM", "INVAL", "BADFAIL", "GUEST_TIMEDOUT", "TIMEDOUT",
     "NOPARAVIRT", "NOT_READY", "OSEVENT_REG_FAIL", "BUFFERFULL", "UNKNOWN_CHILD", "LOCK_FAIL",
@@ -90,7 +90,7 @@ def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hin
     detail = "\n".join([*map(str, lines), f"libxl's code: ERROR_{name} ({code})"])
     errors = [line for line in lines if line.level > 7] or list(lines)
     known = OF_CODES.get(code)
-    if known is None or code in (TIMEDOUT, NOMEM):
+    if known is None or code in (TIMEDOUT, GUEST_TIMEDOUT, NOMEM):
         from xentool.toolstack.libxl.words import MEANINGS  # which only failures need
 
         for patterns, kind, reason, advice in MEANINGS:

@@ -69,6 +69,24 @@ MEANINGS: tuple[Meaning, ...] = (
         "`xentool block-list` and `network-list` show those there are",
     ),
     (
+        ("console tty: timed out",),
+        TimedOutError,
+        "xenconsoled opened no terminal for it",
+        "does xenconsoled run, and is there a /var/log/xen/console?",
+    ),
+    (
+        ("p2m frame list",),
+        LibxlError,
+        "the guest's kernel keeps no list of its memory, and so cannot be saved",
+        "Linux does so; the guest runs on",
+    ),
+    (
+        ("paging mempool",),
+        LibxlError,
+        "Xen could not set aside what it takes to page the guest's memory",
+        "HVM and PVH guests need some MiB: raise memory = …, or shadow_memory = …",
+    ),
+    (
         ("guest did(n't| not) acknowledge suspend", "guest did not suspend"),
         TimedOutError,
         "the guest does not suspend",
