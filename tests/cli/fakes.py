@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from xentool.errors import NotFoundError, XentoolError
@@ -273,7 +274,7 @@ class FakeBackend:
         self.closed = False
         self.chosen = ""
         self.say: Callable[[str], None] | None = None
-        self.host = None
+        self.host = SimpleNamespace(hypercalls=SimpleNamespace(version=lambda: (4, 20)))
 
     @property
     def toolstack(self) -> FakeToolstack:
@@ -283,7 +284,7 @@ class FakeBackend:
     def planner(self) -> FakeToolstack:
         return self.fake
 
-    def choose(self, toolstack: str, say: Callable[[str], None] | None = None) -> None:
+    def choose(self, toolstack: str, say: Callable[[str], None] | None = None, verbosity: int = 1) -> None:
         self.chosen = toolstack
         self.say = say
 

@@ -16,6 +16,7 @@ from xentool.toolstack import choice
 from xentool.toolstack.choice import TABLE, AutoToolstack
 from xentool.toolstack.native import NativeToolstack
 from xentool.toolstack.port import Toolstack
+from xentool.toolstack.views import RecordPlan
 from xentool.units import DomId
 
 DECIDED = {operation: rule.decides for rule in TABLE for operation in rule.operations}
@@ -204,6 +205,25 @@ def test_without_libxl_the_error_says_what_was_asked_and_what_is_missing(
         act(AutoToolstack(NOWHERE, missing))
     assert str(caught.value) == f"{what} there is no libxenlight"
     assert (caught.value.hint, caught.value.detail) == ("install xen-utils", "looked")
+
+
+class WithoutXen:
+    """A machine that runs no Xen."""
+
+    @property
+    def hypercalls(self) -> None:
+        raise HostError("use", "Xen on this machine", "there is none")
+
+
+def test_a_plan_for_libxl_is_its_record_and_takes_neither_libxl_nor_xen() -> None:
+    def never() -> Toolstack:
+        raise AssertionError("a plan asks no libxl")
+
+    toolstack = AutoToolstack(WithoutXen(), never)  # type: ignore[arg-type]
+    plan = toolstack.plan(hvm())
+    assert isinstance(plan, RecordPlan)
+    assert plan.record["c_info"]["type"] == "hvm"  # type: ignore[index]
+    assert plan.why == 'type="hvm"'
 
 
 @pytest.mark.parametrize(

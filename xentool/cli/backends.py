@@ -33,7 +33,7 @@ class Backend:
         open_hypervisor: Callable[[], Hypervisor],
         open_store: Callable[[], StoreClient],
         make_dom0: Callable[[], Dom0],
-        open_libxl: Callable[[Host, Callable[[str], None] | None], Toolstack],
+        open_libxl: Callable[[Host, Callable[[str], None] | None, int], Toolstack],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
@@ -45,11 +45,14 @@ class Backend:
         self._toolstack: Toolstack | None = None
         self._chosen = "auto"
         self._say: Callable[[str], None] | None = None
+        self._verbosity = 0
 
-    def choose(self, toolstack: str, say: Callable[[str], None] | None = None) -> None:
-        """Use "auto", "native" or "libxl" from here on; `say` is told which does what, and why."""
+    def choose(self, toolstack: str, say: Callable[[str], None] | None = None, verbosity: int = 1) -> None:
+        """Use "auto", "native" or "libxl" from here on; `say` is told which does what, and why, and by
+        `verbosity` more or less of what libxl says."""
         self._chosen = toolstack
         self._say = say
+        self._verbosity = verbosity
 
     @property
     def host(self) -> Host:
@@ -84,7 +87,7 @@ class Backend:
         return NativeToolstack(self.host)
 
     def _libxl(self) -> Toolstack:
-        return self._open_libxl(self.host, self._say)
+        return self._open_libxl(self.host, self._say, self._verbosity)
 
     @property
     def store(self) -> StoreClient:
@@ -134,10 +137,10 @@ def _xen() -> Backend:
 
         return LinuxDom0()
 
-    def open_libxl(host: Host, say: Callable[[str], None] | None) -> Toolstack:
+    def open_libxl(host: Host, say: Callable[[str], None] | None, verbosity: int) -> Toolstack:
         from xentool.toolstack.libxl.toolstack import LibxlToolstack
 
-        return LibxlToolstack(host, say=say)
+        return LibxlToolstack(host, say=say, verbosity=verbosity)
 
     return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0, open_libxl)
 
@@ -164,7 +167,7 @@ def _mock() -> Backend:
 
         return MockDom0(directory)
 
-    def open_libxl(_host: Host, _say: Callable[[str], None] | None) -> Toolstack:
+    def open_libxl(_host: Host, _say: Callable[[str], None] | None, _verbosity: int) -> Toolstack:
         from xentool.errors import HostError
 
         raise HostError(

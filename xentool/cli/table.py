@@ -26,7 +26,13 @@ GLOBALS = (
     ),
     Option("json", ("--json",), "print JSON: the answer on stdout, an error on stderr"),
     Option("dry_run", ("-N", "--dry-run"), "only show what would be done"),
-    Option("verbose", ("-v", "--verbose"), "say more: each step, and an error's details", "count"),
+    Option(
+        "verbose",
+        ("-v", "--verbose"),
+        "say more: which toolstack does it and why, each step, and an error's details; -vv, -vvv: libxl's "
+        "own words too",
+        "count",
+    ),
     Option("debug", ("--debug",), "print a Python traceback with an error"),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xentool.devices.paths import domain_path
 from xentool.domain.config.userdata import as_it_is, config_from_userdata
 from xentool.domain.userdata import load
+from xentool.errors import HostError
 from xentool.toolstack.views import RecordPlan
 from xentool.units import uuid_text
 
@@ -53,19 +54,29 @@ def current_config(host: Host, domid: DomId) -> dict[str, object]:
 
 
 def planned_record(host: Host, config: DomainConfig, why: str) -> RecordPlan:
-    """What libxl would be given to create that domain. The host is only asked about its CPUs, and only where
-    the config names some.
+    """What libxl would be given to create that domain: on a machine without Xen as on the newest release.
 
     Raises:
-        XentoolError: it cannot be asked.
+        ConfigError: it asks for what this release of libxl does not know.
+        HostError: it names CPUs, and there is no Xen that knows them.
     """
     from xentool.domain.create import new_uuid
 
-    return RecordPlan(libxl_record(host, config, config.uuid or new_uuid()), why)
+    try:
+        release = host.hypercalls.version()
+    except HostError:
+        from xentool.abi.versions import NEWEST
+
+        release = NEWEST
+    return RecordPlan(libxl_record(host, config, config.uuid or new_uuid(), release), why)
 
 
-def libxl_record(host: Host, config: DomainConfig, uuid: str) -> dict[str, object]:
+def libxl_record(
+    host: Host, config: DomainConfig, uuid: str, release: tuple[int, int] | None = None
+) -> dict[str, object]:
     """What libxl is given to make the domain of a config: its record (libxl_domain_config) on this host.
+
+    `release` is that of Xen; None: the host's own.
 
     Raises:
         ConfigError: it asks for what this release of libxl does not know.
@@ -78,7 +89,7 @@ def libxl_record(host: Host, config: DomainConfig, uuid: str) -> dict[str, objec
         config = config.replace(vifs=tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs))
     placed = config.cpus is not None or config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
-    return dict(domain_config(config, uuid, nodes, xen_version=host.hypercalls.version()))
+    return dict(domain_config(config, uuid, nodes, xen_version=release or host.hypercalls.version()))
 
 
 def _number(text: str, otherwise: int) -> int:

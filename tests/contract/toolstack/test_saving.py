@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.toolstack.conftest import settled
+from tests.contract.toolstack.conftest import changed
 from xentool.errors import ConfigError, NotFoundError, UnsupportedError, XentoolError
 from xentool.units import DomId
 
@@ -37,7 +37,7 @@ def test_what_is_no_saved_domain_makes_none(place: Place, what: str) -> None:
         place.toolstack.restore(str(path))
     if expected is ConfigError:
         assert reason in str(caught.value)
-    assert settled(place, before) == before
+    assert changed(place, before) == {}
 
 
 def test_a_file_that_is_missing_makes_none(place: Place) -> None:
@@ -59,5 +59,5 @@ def test_where_saving_cannot_begin_the_guest_is_as_it_was_and_there_is_no_file(
         with pytest.raises(XentoolError) as caught:
             place.toolstack.save(domid, str(path))
         assert isinstance(caught.value, UnsupportedError) is place.name.startswith("native")
-    assert settled(place, before) == before
+    assert changed(place, before) == {}
     assert sorted(place.folder.iterdir()) == files

@@ -101,11 +101,13 @@ def destroy(context: Context, domid: DomId) -> None:
 
 
 def pause(context: Context, domid: DomId) -> None:
+    info(context, domid)
     function = context.library.function("libxl_domain_pause")
     context.run("pause domain", domid, lambda how: function(context.handle, domid, how))
 
 
 def unpause(context: Context, domid: DomId) -> None:
+    info(context, domid)
     function = context.library.function("libxl_domain_unpause")
     context.run("unpause domain", domid, lambda how: function(context.handle, domid, how))
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LEVELS = ("none", "debug", "verbose", "detail", "progress", "info", "notice", "warning", "error", "critical")
 """xentoollog_level, by its number; as libxentoollog prints them."""
 PROGRESS, WARNING = LEVELS.index("progress"), LEVELS.index("warning")
+BY_VERBOSITY = (PROGRESS, PROGRESS, LEVELS.index("detail"), LEVELS.index("debug"))
+"""The least level that is wanted, by how often ``-v`` was given."""
 NO_CR_FLAG = 0o20
 """XTL_STDIOSTREAM_PROGRESS_NO_CR: each step on a line of its own."""
 KEPT = 400

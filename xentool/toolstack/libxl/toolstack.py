@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 class LibxlToolstack(NativeToolstack):
     """Implements `xentool.toolstack.port.Toolstack` by libxl, and what libxl offers beyond.
 
-    `say` hears what libxl says as it says it, all of it, and what is to be said of this libxl itself;
-    without it what matters is in the errors.
+    `say` hears what libxl says as it says it, and what is to be said of this libxl itself; without it what
+    matters is in the errors. With a `verbosity` of 1 that is what a sysadmin may want to know, with 2 each
+    detail, with 3 what developers of libxl want to know.
 
     Raises:
         HostError: there is no libxl for the Xen that runs, or it is not as we rely on it to be.
@@ -43,9 +44,11 @@ class LibxlToolstack(NativeToolstack):
         open_library: Callable[[tuple[int, int]], Library] = open_library,
         *,
         say: Callable[[str], None] | None = None,
+        verbosity: int = 1,
     ) -> None:
         super().__init__(host)
         self._say = say
+        self._verbosity = verbosity
         self._context: Context | None = None
         self._library = open_library(host.hypercalls.version())
         if self._library.warning and say is not None:
@@ -61,15 +64,17 @@ class LibxlToolstack(NativeToolstack):
         """
         if self._context is None:
             from xentool.toolstack.libxl.context import Context
-            from xentool.toolstack.libxl.log import LEVELS, PROGRESS
+            from xentool.toolstack.libxl.log import BY_VERBOSITY, PROGRESS
 
             self._host.store.exists("/local")
-            level = PROGRESS if self._say is None else LEVELS.index("debug")
+            level = PROGRESS if self._say is None else BY_VERBOSITY[min(self._verbosity, 3)]
             self._context = Context(self._library, level=level, listener=self._hear if self._say else None)
         return self._context
 
     def _hear(self, line: Line) -> None:
-        if self._say is not None:
+        from xentool.toolstack.libxl.log import PROGRESS
+
+        if self._say is not None and (self._verbosity > 1 or line.level > PROGRESS):
             self._say(str(line))
 
     def close(self) -> None:
