@@ -73,6 +73,8 @@ def test_a_default_written_out_is_no_reason(guest_type: str) -> None:
 def test_which_guests_need_no_kernel() -> None:
     for text in ("type='hvm'", "bootloader='pygrub'", "type='pvh'; firmware='pvgrub64'"):
         assert load(text, BASE).kernel == ""
+    assert load("type='hvm'; kernel='/x/hvmloader'", BASE).kernel == ""
+    assert load("type='pvh'; kernel='/x/hvmloader'", BASE).kernel == "/x/hvmloader"
     for text in ("", "type='pvh'", "bootloader=''"):
         with pytest.raises(ConfigError, match="kernel is missing"):
             load(text, BASE)

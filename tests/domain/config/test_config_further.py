@@ -62,6 +62,8 @@ def test_what_is_wrong_is_refused_with_its_line(guest_type: str, text: str, _ver
         ("pci=['']", "is empty"),
         ("pci=[['00:1f.0']]", "must be text"),
         ("pci=['1:2:3:4.0']", "no PCI device"),
+        ("pci=['100:0.0']", "there is no such PCI device"),
+        ("pci=['seize=1']", "an address or a name, and not both"),
         ("pci=['name=']", "name has no value"),
         ("serial=[['pty']]", "must be text"),
         ("vtpm='backend=x'", "must be a list"),
@@ -87,6 +89,8 @@ def test_what_is_wrong_is_refused_with_its_line(guest_type: str, text: str, _ver
         ("vnuma=[['size=1','vcpus=1','vdistances=10']]", "vcpu 0 is on no node"),
         ("vnuma=[['size=1','vcpus=3-1','vdistances=10']]", "ends before it begins"),
         ("vnuma=[['size=1','vcpus=0','size=1','vdistances=10']]", "given twice"),
+        (f"vnuma=[{NODE.format('0', '10,20')}]", "2 distances, but there are 1 nodes"),
+        (f"vnuma=[{NODE.format('0', '10')}]; maxmem=128", "is not what the nodes of vnuma have (64 MiB)"),
         (f"vnuma=[{NODE.format('0', '10')}]; vcpus=2", "more than the nodes of vnuma have (1)"),
         ("vnuma=[['size=32','vcpus=0','vdistances=10']]", "less than memory (64 MiB)"),
         ("vsnd='x'", "a list for each card"),
@@ -131,6 +135,19 @@ def test_reserved_memory_is_read_as_it_is_meant() -> None:
         "strict",
     ]
     assert part(record("rdm='strategy=host'"), "b_info/type.hvm/rdm") == {"strategy": "host"}
+
+
+@pytest.mark.parametrize("guest_type", ["pv", "pvh"])
+def test_firmware_that_is_a_kernel(guest_type: str) -> None:
+    raw = f"name='a'\nmemory=64\ntype='{guest_type}'\nfirmware='pvgrub64'\n".encode()
+    found = dict(domain_config(parse_config(raw, "web.cfg")[0], UUID))
+    assert str(part(found, "b_info/kernel")).endswith("/boot/pvgrub64.bin")
+    assert part(found, f"b_info/type.{guest_type}") == {}
+
+
+def test_a_pv_guest_with_a_pci_device_sees_the_hosts_memory_map() -> None:
+    assert part(record("pci=['03:00.0']; e820_host=0", "pv"), "b_info/type.pv") == {"e820_host": "True"}
+    assert part(record("pci=['03:00.0']", "pvh"), "b_info/type.pvh") == {}
 
 
 def test_a_generation_id_is_new_each_time() -> None:
