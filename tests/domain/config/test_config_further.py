@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,9 @@ from xentool.domain.config.model import DomainConfig
 from xentool.domain.config.reader import ConfigWarning
 from xentool.domain.config.userdata import domain_config
 from xentool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 UUID = "5f3a1c9e-7b2d-4e86-9a10-c4d2e8f01b37"
 BASE = 'name="web"\nmemory=64\nkernel="/boot/vmlinuz"\n'
@@ -32,7 +35,7 @@ def record(
     return dict(domain_config(load(text, guest_type)[0], UUID, [0, 0], xen_version=release))
 
 
-def part(found: dict[str, object], path: str) -> object:
+def part(found: Mapping[str, object], path: str) -> object:
     """What is at "b_info/type.hvm/rdm"."""
     value: object = found
     for name in path.split("/"):
