@@ -31,9 +31,11 @@ def config(tmp_path: Path) -> str:
 def test_save_is_silent_in_a_pipe(
     xentool: Callable[..., Outcome], backend: FakeBackend, flags: tuple[str, ...], after: str
 ) -> None:
-    outcome = xentool("save", *flags, "web", "/img/web.save")
+    outcome = xentool(
+        "save", *flags, "a-name-that-is-longer-than-forty-characters-is-not-cut", "/img/web.save"
+    )
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
-    assert backend.fake.calls == [("save", 3, "/img/web.save", after, None)]
+    assert backend.fake.calls == [("save", 12, "/img/web.save", after, None)]
 
 
 def test_save_with_a_config_puts_that_into_the_file(
@@ -52,20 +54,27 @@ def test_save_can_keep_the_domid(xentool: Callable[..., Outcome], backend: FakeB
     assert json.loads(record)["c_info"] == {"type": "pv", "name": "x", "domid": 3}
 
 
+def test_save_warns_of_what_no_file_keeps(xentool: Callable[..., Outcome]) -> None:
+    assert xentool("save", "web", "/f").err == (
+        "xentool: warning: vif 11 of domain 3 is held to its addresses (lock); "
+        "restored from a file it will not be\n"
+    )
+
+
 def test_save_answers_in_json(xentool: Callable[..., Outcome]) -> None:
     outcome = xentool("save", "-c", "web", "/f", "--json")
     assert json.loads(outcome.out) == {"domid": 3, "file": "/f", "done": "saved", "domain": "running"}
 
 
 def test_save_and_restore_say_their_steps_if_asked(xentool: Callable[..., Outcome]) -> None:
-    assert xentool("save", "-v", "web", "/f").err == "xentool: writing its memory\n"
+    assert xentool("save", "-v", "12", "/f").err == "xentool: writing its memory\n"
     assert xentool("restore", "-v", "/f").err == "xentool: reading its memory\n"
     assert xentool("restore", "-vq", "/f").err == ""
 
 
 def test_a_failed_save_is_an_error(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
     backend.fake.failing["save"] = HostError("save domain", 3, "no space left on the device (/f)")
-    outcome = xentool("save", "web", "/f")
+    outcome = xentool("save", "12", "/f")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == "xentool: cannot save domain 3: no space left on the device (/f)\n"
 

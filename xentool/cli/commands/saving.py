@@ -29,6 +29,7 @@ def save(
 ) -> int:
     toolstack = context.toolstack_for_change()
     domid = toolstack.resolve(domain)
+    _warn_of_locks(context, toolstack, domid)
     after = "pause" if paused else "run" if checkpoint else "destroy"
     record = _record(context, toolstack, domid, config, keep_domid=keep_domid, quiet=quiet)
     with Progress(context, quiet=quiet) as progress:
@@ -38,6 +39,16 @@ def save(
     elif context.styled and not quiet:
         context.write(f"domain {domid} is saved to {file}, and {THEN[after]}\n")
     return 0
+
+
+def _warn_of_locks(context: Context, toolstack: Toolstack, domid: DomId) -> None:
+    """A file of xl's format has no place for what libxl does not know."""
+    locked = [str(vif.devid) for vif in toolstack.vifs([str(domid)]) if vif.lock is not None]
+    if locked:
+        context.note(
+            f"warning: vif {', '.join(locked)} of domain {domid} is held to its addresses (lock); "
+            "restored from a file it will not be"
+        )
 
 
 def _record(
