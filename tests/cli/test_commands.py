@@ -35,6 +35,20 @@ def test_no_such_domain(xentool: Callable[..., Outcome], command: str) -> None:
     )
 
 
+def test_shutdown_may_press_the_power_button(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
+    assert xentool("shutdown", "-F", "web").code == 0
+    assert backend.fake.calls == [("shutdown", 3, "acpi")]
+
+
+@pytest.mark.parametrize("kind", ["pv", "serial"])
+def test_console_says_which_is_meant(
+    xentool: Callable[..., Outcome], backend: FakeBackend, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("xentool.devices.console.attach", lambda *_, **__: "ended")
+    assert xentool("console", "-t", kind, "web").code == 0
+    assert backend.fake.calls == [("console_path", 3, kind)]
+
+
 def test_shutdown_of_all_asks_all_and_then_waits(
     xentool: Callable[..., Outcome], backend: FakeBackend
 ) -> None:

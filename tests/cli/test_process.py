@@ -81,6 +81,20 @@ def test_what_plugs_a_device_imports_nothing_heavy_and_no_hypercall(module: str)
     assert len(imported) < 30
 
 
+def test_choosing_a_toolstack_costs_one_module_and_no_libxl() -> None:
+    loaded = "print(*sorted(set(sys.modules) - before), sep='\\n')"
+    source = (
+        "import xentool.toolstack.native\nbefore = set(sys.modules)\n"
+        "from xentool.cli.backends import open_backend\nbackend = open_backend('xen')\n"
+        f"backend.choose('auto')\nbackend.toolstack\n{loaded}"
+    )
+    done = run(source)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.split())
+    needed = {"xentool.cli.backends", "xentool.domain.paths", "xentool.domain.host"}
+    assert imported - needed == {"xentool.toolstack.choice"}
+
+
 def test_the_process_ends_with_the_commands_code_and_output() -> None:
     source = "sys.argv[1:] = ['list', 'x', '--', '-y']\nmain.run.__defaults__ = (lambda name: Backend(),)\n"
     done = run(source + "main.main()\nprint('not reached')")
