@@ -31,7 +31,7 @@ from xentool.units import DomId
 
 THOROUGH = bool(os.environ.get("XENTOOL_THOROUGH"))
 LOOKS = 500  # each lists all domains, and asks for one
-PLUGS = 75 if THOROUGH else 8
+PLUGS = 75 if THOROUGH else 5
 BRIDGE = "xenbr9"
 
 
@@ -149,6 +149,7 @@ def test_devices_of_all_kinds_are_listed_and_some_plugged(
     assert not any((libxl.vifs(["tiny"]), libxl.disks(["tiny"])))
 
 
+@pytest.mark.once
 def test_what_cannot_be_leaves_nothing_and_says_why(
     libxl: LibxlToolstack, guest: DomId, bridge: str, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_cannot_be_leaves_nothing_and_says_why(
         assert all(gone(libxl, view.domid) for view in libxl.domains() if view.domid not in before)
 
 
+@pytest.mark.once
 def test_a_signal_during_create_leaves_nothing(libxl: LibxlToolstack, bridge: str, tmp_path: Path) -> None:
     class StopError(Exception):
         pass
@@ -204,6 +206,7 @@ def resident_kib() -> int:
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.once
 def test_a_thousand_operations_leave_no_memory_and_no_descriptor(
     libxl: LibxlToolstack, guest: DomId, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
