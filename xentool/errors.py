@@ -99,7 +99,7 @@ class UnsupportedError(XentoolError):
             action,
             subject,
             f"the native toolstack does not do that: {why}",
-            hint="leave out --toolstack native, and libxl does it",
+            hint="--toolstack libxl does it; auto, the default, turns to libxl by itself",
         )
         self.why = why
 

@@ -95,6 +95,14 @@ def test_choosing_a_toolstack_costs_one_module_and_no_libxl() -> None:
     assert imported - needed == {"xentool.toolstack.choice"}
 
 
+def test_who_only_reads_a_record_loads_nothing_that_makes_one() -> None:
+    done = run(
+        "import xentool.domain.config.amend, xentool.domain.config.userdata\n"
+        "print(*(name for name in sys.modules if name.startswith('xentool.domain.config.record')))",
+    )
+    assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
 def test_the_process_ends_with_the_commands_code_and_output() -> None:
     source = "sys.argv[1:] = ['list', 'x', '--', '-y']\nmain.run.__defaults__ = (lambda name: Backend(),)\n"
     done = run(source + "main.main()\nprint('not reached')")

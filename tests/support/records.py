@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from xentool.domain.config.load import load_config
-from xentool.domain.config.userdata import domain_config
+from xentool.domain.config.record.whole import domain_config
 
 RECORDS = Path(__file__).parent.parent / "domain" / "config" / "records"
 RELEASES = ("4.17", "4.20")

@@ -75,7 +75,7 @@ class Toolstack(Devices, Protocol):
 
     @property
     def name(self) -> str:
-        """``"native"``, ``"libxl"`` or ``"libvirt"``."""
+        """``"native"``, ``"libxl"``, or ``"auto"``: both, each for what is its own."""
 
     def resolve(self, name_or_domid: str) -> DomId:
         """The domain of that name or number.

@@ -81,7 +81,7 @@ def libxl_record(
     Raises:
         ConfigError: it asks for what this release of libxl does not know.
     """
-    from xentool.domain.config.userdata import domain_config
+    from xentool.domain.config.record.whole import domain_config
 
     if config.vifs:
         from xentool.devices.vif.device import with_defaults

@@ -13,7 +13,7 @@ from xentool.domain.config.keys import all_keys
 from xentool.domain.config.load import parse_config
 from xentool.domain.config.model import DomainConfig
 from xentool.domain.config.reader import ConfigWarning
-from xentool.domain.config.userdata import domain_config
+from xentool.domain.config.record.whole import domain_config
 from xentool.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from xentool.domain.config.load import parse_config
 from xentool.domain.config.model import Action, DomainConfig
-from xentool.domain.config.userdata import as_it_is, config_from_userdata, domain_config, libxl_json
+from xentool.domain.config.record.whole import domain_config
+from xentool.domain.config.userdata import as_it_is, config_from_userdata, libxl_json
 from xentool.domain.config.yajl import dump
 from xentool.errors import ConfigError
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from xentool.devices.vbd.spec import Disk
     from xentool.domain.config.model import DomainConfig
 
-_DISPLAY = frozenset(
-    ("keymap", "opengl", "display", "xauthority", "vnclisten", "vncdisplay", "vncunused", "vncpasswd", "sdl")
-)
+DISPLAY = (
+    "vnclisten", "vncdisplay", "vncunused", "vncpasswd", "sdl", "opengl", "display", "xauthority", "keymap",
+)  # fmt: skip
 """What a PV guest has through its framebuffer alone: without ``vnc`` it means nothing, to xl too."""
 
 
@@ -70,7 +70,7 @@ def asks_for_more(config: DomainConfig, name: str, value: object) -> bool:
     from xentool.domain.config.keys import find_key
     from xentool.domain.config.lexer import parse_number
 
-    if name in _DISPLAY and config.type == GuestType.PV:
+    if name in DISPLAY and config.type == GuestType.PV:
         return False
     if value in ("", (), {}) or (name, value) == ("passthrough", "default"):
         return False

@@ -17,16 +17,11 @@ tools/xl/xl_parse.c.
 
 from __future__ import annotations
 
-from xentool.domain.config.record.whole import domain_config
-from xentool.domain.config.yajl import dump
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xentool.domain.config.model import DomainConfig
-
-__all__ = ["CONFIG_NAME", "as_it_is", "config_from_userdata", "domain_config", "libxl_json"]
 
 CONFIG_NAME = "libxl-json"
 """The last part of the file's name: userdata-d.DOMID.UUID.libxl-json."""
@@ -42,6 +37,9 @@ def libxl_json(
     (4, 17) to (4, 21) the record of a PV domain is the same: what libxl_types.idl gained since
     (a vif's ``vlan``) is left out unless it is asked for, and an older libxl skips it.
     """
+    from xentool.domain.config.record.whole import domain_config  # who only reads a record makes none
+    from xentool.domain.config.yajl import dump
+
     assert xen_version >= (4, 17)
     text = dump(domain_config(config, uuid, cpu_nodes, built=True))
     return text.encode("utf-8", "surrogateescape") + b"\0"

@@ -5,6 +5,7 @@ Source: tools/xl/xl_parse.c (parse_config_data).
 
 from __future__ import annotations
 
+from xentool.domain.config.beyond import DISPLAY
 from xentool.domain.config.model import GuestType
 
 TYPE_CHECKING = False
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
     from xentool.domain.config.reader import Reader
 
 FIRMWARE_KERNELS = ("pvgrub32", "pvgrub64")
-DISPLAY = (
-    "vnclisten", "vncdisplay", "vncunused", "vncpasswd", "sdl", "opengl", "display", "xauthority", "keymap",
-)  # fmt: skip
-"""What a PV guest has through its framebuffer alone."""
 
 
 def check_together(reader: Reader, found: Mapping[str, object], guest_type: GuestType) -> None:
