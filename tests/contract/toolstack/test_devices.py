@@ -42,47 +42,42 @@ def disk(place: Place, guest: DomId) -> Iterator[str]:
         place.toolstack.detach_disk(GUEST, "xvdb", force=True)
 
 
-def test_a_vif_is_listed_as_it_was_attached(toolstack: Toolstack, guest: DomId, vif: int) -> None:
+def test_a_vif_is_listed_as_it_was_attached_and_its_number_is_taken(
+    toolstack: Toolstack, guest: DomId, vif: int
+) -> None:
     (view,) = toolstack.vifs([GUEST])
     assert (view.domid, view.devid, view.backend, view.mac) == (guest, vif, 0, MAC)
     assert view.backend_path == f"/local/domain/0/backend/vif/{guest}/{vif}"
     assert view.record["bridge"] == BRIDGE
     assert (view.tx_ring_ref, view.event_channel) == (-1, -1)  # the guest has done nothing yet
     assert list(toolstack.vifs([str(guest)])[0].record) == list(view.record)
-
-
-@pytest.mark.parametrize("which", ["its number", MAC.upper()])
-def test_a_vif_is_detached_by_its_number_or_its_mac(
-    toolstack: Toolstack, guest: DomId, vif: int, which: str
-) -> None:
-    word = str(vif) if which == "its number" else which
-    assert toolstack.detach_vif(GUEST, word, force=True) == (guest, vif)
-    assert toolstack.vifs([GUEST]) == []
-    with pytest.raises(NotFoundError, match="nor any other"):
-        toolstack.detach_vif(GUEST, word)
-
-
-def test_a_number_is_one_vifs(toolstack: Toolstack, vif: int) -> None:
     with pytest.raises(InUseError):
         toolstack.attach_vif(GUEST, [f"bridge={BRIDGE}", f"devid={vif}"])
+    assert toolstack.detach_vif(GUEST, str(vif), force=True) == (guest, vif)
+    assert toolstack.vifs([GUEST]) == []
 
 
-def test_a_disk_is_listed_as_it_was_attached(toolstack: Toolstack, guest: DomId, disk: str) -> None:
+def test_a_vif_is_detached_by_its_mac(toolstack: Toolstack, guest: DomId, vif: int) -> None:
+    assert toolstack.detach_vif(GUEST, MAC.upper(), force=True) == (guest, vif)
+    assert toolstack.vifs([GUEST]) == []
+    for word in (MAC, str(vif)):
+        with pytest.raises(NotFoundError, match="nor any other"):
+            toolstack.detach_vif(GUEST, word)
+
+
+def test_a_disk_is_listed_as_it_was_attached_and_its_name_is_taken(
+    place: Place, guest: DomId, disk: str
+) -> None:
+    toolstack = place.toolstack
     (view,) = toolstack.disks([GUEST])
     assert (view.domid, view.devid, view.backend, view.vdev, view.target) == (guest, 51728, 0, "xvdb", disk)
     assert (view.read_only, view.is_cdrom, view.ring_ref) == (False, False, -1)
-
-
-def test_a_disk_is_detached_by_its_name(toolstack: Toolstack, guest: DomId, disk: str) -> None:
+    with pytest.raises(InUseError):
+        toolstack.attach_disk(GUEST, [f"{image(place, 'second.img')},raw,xvdb,w"])
     with pytest.raises(NotFoundError, match="xvdb"):
         toolstack.detach_disk(GUEST, "xvdc")
     assert toolstack.detach_disk(GUEST, "xvdb", force=True) == (guest, 51728)
     assert toolstack.disks([GUEST]) == []
-
-
-def test_a_name_is_one_disks(toolstack: Toolstack, place: Place, disk: str) -> None:
-    with pytest.raises(InUseError):
-        toolstack.attach_disk(GUEST, [f"{image(place, 'second.img')},raw,xvdb,w"])
 
 
 def test_what_cannot_be_attached_leaves_nothing(place: Place, guest: DomId) -> None:

@@ -6,8 +6,11 @@ of plugging itself libxl alone knows.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from xentool.devices.record import is_number
-from xentool.domain.attach import taken_devids
+from xentool.domain.attach import taken_devids, undo_attach
+from xentool.domain.journal import Journal
 from xentool.domain.names import resolve_introduced
 from xentool.errors import InUseError, LibxlError
 from xentool.toolstack.devices import disk_maker, find_disk, find_vif, planned, vif_maker
@@ -16,7 +19,7 @@ from xentool.toolstack.libxl.creating import refuse_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from xentool.devices.record import Recorded
     from xentool.domain.host import Host
@@ -66,9 +69,30 @@ def attach_vif(host: Host, context: Context, domain: str, words: Sequence[str]) 
             "the domain has a network interface of that number already",
             hint="leave devid out, and it gets one that is free",
         )
-    made = devices.add(context, domid, "nic", nic_entry(vif, uuid))
+    with _whole(host, domid, uuid, "vif", vif.devid or 0):
+        made = devices.add(context, domid, "nic", nic_entry(vif, uuid))
     devid = made.get("devid", 0)
     return domid, devid if isinstance(devid, int) else 0
+
+
+@contextmanager
+def _whole(host: Host, domid: DomId, uuid: str, kind: str, devid: int) -> Iterator[None]:
+    """A device that is whole at the end of the context, or gone: what it began before it failed, its
+    script for one, libxl leaves there (libxl__device_nic_add). After `kill -9` the journal tells of it."""
+    with Journal(host.paths.run).begin(uuid) as entry:
+        entry.note("attach", f"{domid} {kind} {devid}")
+        try:
+            yield
+        except InUseError:
+            raise  # somebody else was quicker: that one is not ours to take away
+        except BaseException as cause:
+            try:
+                undo_attach(host, entry.facts)
+            except Exception as error:  # noqa: BLE001 - kept beside the cause, and tried again later
+                cause.add_note(f"and it could not be taken away again: {error}")
+                cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+                entry.close(finished=False)
+            raise
 
 
 def detach_vif(
@@ -85,7 +109,7 @@ def attach_disk(host: Host, context: Context, domain: str, words: Sequence[str])
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
-    domid, _uuid = resolve_introduced(host, domain)
+    domid, uuid = resolve_introduced(host, domain)
     if disk.devid in taken_devids(host, domid, "vbd"):
         raise InUseError(
             "attach disk",
@@ -93,7 +117,8 @@ def attach_disk(host: Host, context: Context, domain: str, words: Sequence[str])
             "the domain has a disk of that name already",
             hint=f"`xentool block-list {domid}` shows which names are taken",
         )
-    devices.add(context, domid, "disk", disk_entry(disk))
+    with _whole(host, domid, uuid, "vbd", disk.devid):
+        devices.add(context, domid, "disk", disk_entry(disk))
     return domid, disk.devid
 
 
