@@ -47,11 +47,13 @@ def test_save_with_a_config_puts_that_into_the_file(
     assert json.loads(record)["c_info"]["name"] == "web2"
 
 
-def test_save_can_keep_the_domid(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
+def test_save_can_keep_the_domid(xentool: Callable[..., Outcome], backend: FakeBackend, config: str) -> None:
     assert xentool("save", "-D", "web", "/f").code == 0
-    _, _, _, _, record = backend.fake.calls[0]
-    assert isinstance(record, bytes)
-    assert json.loads(record)["c_info"] == {"type": "pv", "name": "x", "domid": 3}
+    assert xentool("save", "-D", "web", "/f", config).code == 0
+    records = [call[4] for call in backend.fake.calls]
+    own, given = (json.loads(record)["c_info"] for record in records if isinstance(record, bytes))
+    assert own == {"type": "pv", "name": "x", "domid": 3}
+    assert (given["name"], given["domid"]) == ("web2", 3)
 
 
 def test_save_warns_of_what_no_file_keeps(xentool: Callable[..., Outcome]) -> None:

@@ -120,6 +120,17 @@ def test_no_file_at_all(path: Path, tmp_path: Path) -> None:
         open_saved(str(path))
     with pytest.raises(HostError):
         open_saved(f"{tmp_path}/" + "x" * 300)
+    with pytest.raises(HostError, match="Is a directory"):
+        open_saved(str(tmp_path))
+
+
+def test_a_disk_that_cannot_be_read_is_no_bug_of_ours() -> None:
+    descriptor = open_saved("/proc/self/mem")  # nothing is mapped at 0: EIO
+    try:
+        with pytest.raises(HostError, match="Input/output error"):
+            read_header(descriptor, "/proc/self/mem")
+    finally:
+        os.close(descriptor)
 
 
 def test_a_new_file_has_its_name_once_it_is_whole(path: Path, tmp_path: Path) -> None:
@@ -153,7 +164,10 @@ def test_a_new_file_behind_a_link_replaces_what_it_points_to(path: Path, tmp_pat
 
 
 def test_what_cannot_be_written_is_said_before_the_guest_is_touched(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No such file or directory"), NewFile(f"{tmp_path}/no/such"):
+    for path in (f"{tmp_path}/no/such", ""):
+        with pytest.raises(HostError, match="No such file or directory"), NewFile(path):
+            pass
+    with pytest.raises(HostError, match="Is a directory"), NewFile(str(tmp_path)):
         pass
 
 

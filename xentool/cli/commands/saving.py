@@ -61,11 +61,11 @@ def _record(
         changed = planned_record(context.backend.host, _load(context, config, quiet=quiet), "").record
     elif keep_domid:
         changed = toolstack.config_of(domid)
-        created = changed.get("c_info")
-        if isinstance(created, dict):
-            changed = {**changed, "c_info": {**created, "domid": domid}}
     else:
         return None
+    created = changed.get("c_info")
+    if keep_domid and isinstance(created, dict):  # which xl forgets where a config is given
+        changed = {**changed, "c_info": {**created, "domid": domid}}
     from xentool.cli.jsontext import to_json
 
     return to_json(changed).encode("utf-8", "surrogateescape")

@@ -14,6 +14,7 @@ libxl-migration-stream.pandoc (the marker).
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -60,7 +61,15 @@ def read_header(descriptor: int, path: str) -> SaveFile:
 
     Raises:
         ConfigError: that is no saved domain, one from a later xl, or not the whole of one.
+        HostError: the disk cannot read it.
     """
+    try:
+        return _read_header(descriptor, path)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+
+
+def _read_header(descriptor: int, path: str) -> SaveFile:
     head = _read(descriptor, HEADER.size)
     if not head:
         raise _refusal(path, "the file is empty", "was there room when it was written?")
@@ -116,14 +125,16 @@ def open_saved(path: str) -> int:
 
     Raises:
         NotFoundError: there is none.
-        HostError: it cannot be opened.
+        HostError: it cannot be opened, or is a folder.
     """
     try:
+        if os.path.isdir(path):  # which opens, and then cannot be read
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as exc:
         raise NotFoundError("restore a domain from", path, "there is no such file") from exc
     except OSError as exc:
-        raise HostError("restore a domain from", path, exc.strerror or str(exc)) from exc
+        raise _unreadable(path, exc) from exc
 
 
 class NewFile:
@@ -142,6 +153,8 @@ class NewFile:
 
     def __enter__(self) -> Self:
         try:
+            if not self.path:  # of which realpath would make the folder that we are in
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if os.path.exists(self.path) and not os.path.isfile(self.path):
                 self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             else:
@@ -196,6 +209,10 @@ def _read(descriptor: int, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
+
+
+def _unreadable(path: str, exc: OSError) -> HostError:
+    return HostError("restore a domain from", path, exc.strerror or str(exc))
 
 
 def _truncated(path: str) -> ConfigError:
