@@ -11,9 +11,10 @@ import pytest
 from xentool.devices.vif.spec import parse_vif
 from xentool.domain.config.model import DomainConfig, GuestType
 from xentool.domain.host import Host
-from xentool.errors import HostError, NotFoundError, UnsupportedError
+from xentool.errors import ConfigError, HostError, NotFoundError, UnsupportedError
 from xentool.toolstack import choice
 from xentool.toolstack.choice import TABLE, AutoToolstack
+from xentool.toolstack.libxl.plugging import plan_vif
 from xentool.toolstack.native import NativeToolstack
 from xentool.toolstack.port import Toolstack
 from xentool.toolstack.views import RecordPlan
@@ -224,6 +225,16 @@ def test_a_plan_for_libxl_is_its_record_and_takes_neither_libxl_nor_xen() -> Non
     assert isinstance(plan, RecordPlan)
     assert plan.record["c_info"]["type"] == "hvm"  # type: ignore[index]
     assert plan.why == 'type="hvm"'
+
+
+def test_a_plan_for_libxl_too_refuses_what_libxl_would_leave_out() -> None:
+    held = hvm().replace(vifs=(parse_vif("bridge=x,lock").replace(devid=2),))
+    toolstack = AutoToolstack(WithoutXen(), lambda: pytest.fail("a plan asks no libxl"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="vif 2: libxl holds no interface") as caught:
+        toolstack.plan(held)
+    assert "leave out lock and ips" in caught.value.hint
+    with pytest.raises(ConfigError, match="libxl holds no interface"):
+        plan_vif(NOWHERE, "web", ["bridge=x", "lock"])
 
 
 @pytest.mark.parametrize(

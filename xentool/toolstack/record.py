@@ -5,12 +5,13 @@ from __future__ import annotations
 from xentool.devices.paths import domain_path
 from xentool.domain.config.userdata import as_it_is, config_from_userdata
 from xentool.domain.userdata import load
-from xentool.errors import HostError
+from xentool.errors import ConfigError, HostError
 from xentool.toolstack.views import RecordPlan
 from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.devices.vif.spec import Vif
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.units import DomId
@@ -79,17 +80,34 @@ def libxl_record(
     `release` is that of Xen; None: the host's own.
 
     Raises:
-        ConfigError: it asks for what this release of libxl does not know.
+        ConfigError: it asks for what only our own code does, or for what this release of libxl does not know.
     """
     from xentool.domain.config.record.whole import domain_config
 
     if config.vifs:
         from xentool.devices.vif.device import with_defaults
 
+        for vif in config.vifs:
+            refuse_lock(vif)
         config = config.replace(vifs=tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs))
     placed = config.cpus is not None or config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
     return dict(domain_config(config, uuid, nodes, xen_version=release or host.hypercalls.version()))
+
+
+def refuse_lock(vif: Vif) -> None:
+    """Refuse an interface that is to be held to its addresses: libxl would leave it free.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if vif.lock:
+        raise ConfigError(
+            "use libxl for",
+            f"vif {vif.devid if vif.devid is not None else ''}".rstrip(),
+            "libxl holds no interface to its addresses (lock, ips)",
+            hint="leave out lock and ips, or what takes libxl (-v says what that is)",
+        )
 
 
 def _number(text: str, otherwise: int) -> int:

@@ -16,7 +16,7 @@ from xentool.domain.create import new_uuid
 from xentool.domain.journal import Journal
 from xentool.domain.locks import xl_lock
 from xentool.domain.remove import without_interruption
-from xentool.errors import ConfigError, NoMemoryError, XentoolError
+from xentool.errors import NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.record import libxl_record
@@ -26,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from xentool.devices.vif.spec import Vif
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
@@ -39,32 +38,6 @@ ANY_DOMID = 0xFFFFFFFF
 """INVALID_DOMID: before, any will do; afterwards, there is none."""
 
 
-def refuse_lock(vif: Vif) -> None:
-    """Refuse an interface that is to be held to its addresses: libxl would leave it free.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if vif.lock:
-        raise ConfigError(
-            "use libxl for",
-            f"vif {vif.devid if vif.devid is not None else ''}".rstrip(),
-            "libxl holds no interface to its addresses (lock, ips)",
-            hint="leave out --toolstack libxl, or lock and ips",
-        )
-
-
-def record_of(host: Host, config: DomainConfig, uuid: str) -> dict[str, object]:
-    """The config as libxl's JSON has it (libxl_domain_config).
-
-    Raises:
-        ConfigError: it asks for what only our own code does, or for what this libxl does not know.
-    """
-    for vif in config.vifs:
-        refuse_lock(vif)
-    return libxl_record(host, config, uuid)
-
-
 def understood(host: Host, context: Context, config: DomainConfig) -> dict[str, object]:
     """What libxl reads of a config: what `create` would give it. Nothing is made.
 
@@ -72,7 +45,7 @@ def understood(host: Host, context: Context, config: DomainConfig) -> dict[str, 
         ConfigError: this libxl does not know part of it.
     """
     with Struct(context, "domain_config") as wanted:
-        wanted.fill(record_of(host, config, config.uuid or new_uuid()))
+        wanted.fill(libxl_record(host, config, config.uuid or new_uuid()))
         return wanted.read()
 
 
@@ -95,7 +68,7 @@ def create(
     def start(wanted: int, domid: object, how: object) -> int:
         return function(context.handle, wanted, domid, how, None)
 
-    record = record_of(host, config, uuid)
+    record = libxl_record(host, config, uuid)
     return make(host, context, record, config.name, uuid, start, paused=paused, progress=progress)
 
 

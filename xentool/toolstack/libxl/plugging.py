@@ -15,7 +15,7 @@ from xentool.domain.names import resolve_introduced
 from xentool.errors import InUseError, LibxlError
 from xentool.toolstack.devices import disk_maker, find_disk, find_vif, planned, vif_maker
 from xentool.toolstack.libxl import devices
-from xentool.toolstack.libxl.creating import refuse_lock
+from xentool.toolstack.record import refuse_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def plan_vif(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
     from xentool.devices.vif.spec import parse_vif
 
     vif = parse_vif(",".join(words))
+    refuse_lock(vif)
     domid, uuid = resolve_introduced(host, domain)
     return planned(host, domid, "vif", vif_maker(host, vif, uuid))
 

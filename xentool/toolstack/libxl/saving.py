@@ -13,8 +13,9 @@ from xentool.domain.remove import without_interruption
 from xentool.errors import ConfigError, UsageError, XentoolError
 from xentool.toolstack.libxl import domains, savefile
 from xentool.toolstack.libxl.configs import config_of
-from xentool.toolstack.libxl.creating import ANY_DOMID, make, record_of
+from xentool.toolstack.libxl.creating import ANY_DOMID, make
 from xentool.toolstack.libxl.struct import Struct
+from xentool.toolstack.record import libxl_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def restore(
         if config is None:
             record = _record_in(saved, path)
         else:
-            record = record_of(host, config, config.uuid or new_uuid())
+            record = libxl_record(host, config, config.uuid or new_uuid())
         create_info = record["c_info"]
         assert isinstance(create_info, dict)
         name, uuid = str(create_info.get("name", "")), str(create_info.get("uuid", ""))
