@@ -5,6 +5,7 @@
  *   4  fails at the start     5  fails in the end, with two lines of log
  *   6  is aborted too late: it has succeeded            7  needs room for 20 descriptors
  *   8  leaves an event of another operation first       9  ends by an event of another kind
+ *  10  never ends, for from then on there is a disaster whenever something happens
  */
 #include <errno.h>
 #include <poll.h>
@@ -43,7 +44,14 @@ struct ctx {
     struct event queue[16];
     int queued;
     const void *hooks;
-    int idle[2];
+    const struct event_hooks *event_hooks;
+    int idle[2], disaster;
+};
+
+struct event_hooks {
+    uint64_t mask;
+    void *occurs;
+    void (*disaster)(void *user, int type, const char *message, int number);
 };
 
 static int64_t now_ms(struct timeval now) { return now.tv_sec * 1000 + now.tv_usec / 1000; }
@@ -71,8 +79,11 @@ int libxl_ctx_alloc(struct ctx **out, int version, unsigned flags, struct logger
     return 0;
 }
 
+int fake_freed_at_work;
+
 int libxl_ctx_free(struct ctx *ctx)
 {
+    fake_freed_at_work += ctx->running; /* where libxl aborts the process */
     close(ctx->idle[0]);
     close(ctx->idle[1]);
     free(ctx);
@@ -87,9 +98,10 @@ void libxl_childproc_setmode(struct ctx *ctx, const int *hooks, void *user)
     ctx->hooks = hooks;
 }
 
-void libxl_event_register_callbacks(struct ctx *ctx, const void *hooks, void *user)
+void libxl_event_register_callbacks(struct ctx *ctx, const struct event_hooks *hooks, void *user)
 {
-    (void)ctx, (void)hooks, (void)user;
+    (void)user;
+    ctx->event_hooks = hooks;
 }
 
 static void finish(struct ctx *ctx, uint64_t number, int rc, int kind)
@@ -140,6 +152,9 @@ int libxl_domain_pause(struct ctx *ctx, uint32_t domid, const struct how *how)
     case 9:
         finish(ctx, how->for_event, 0, 1);
         return 0;
+    case 10:
+        ctx->disaster = 1;
+        break;
     }
     ctx->ends_at = soon;
     ctx->running = 1;
@@ -179,6 +194,10 @@ void libxl_osevent_afterpoll(struct ctx *ctx, int nfds, const struct pollfd *fds
 {
     if (nfds != ctx->fds || fds[nfds - 1].fd != ctx->idle[0])
         abort();
+    if (ctx->disaster) {
+        ctx->event_hooks->disaster(0, 0, "cannot check/read watches", EIO);
+        return;
+    }
     if (ctx->running && now_ms(now) >= ctx->ends_at) {
         ctx->running = 0;
         say(ctx, "xc: progress: Frames: 1/1  100%\n");

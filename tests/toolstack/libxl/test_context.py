@@ -71,6 +71,15 @@ def test_an_event_that_ends_nothing_is_refused(context: Context) -> None:
         pause(context, 9)
 
 
+def test_a_disaster_is_said_and_libxl_is_left_alone(library: Library, fake: ctypes.CDLL) -> None:
+    """As when xenstored dies meanwhile: libxl aborts a process that closes it while it is at work."""
+    freed = ctypes.c_int.in_dll(fake, "fake_freed_at_work")
+    before = freed.value
+    with pytest.raises(LibxlError, match="read watches: Input/output"), Context(library) as context:
+        pause(context, 10)
+    assert freed.value == before
+
+
 class StopError(Exception):
     """What a signal raises."""
 

@@ -94,6 +94,7 @@ class Context:
         self._poll = library.function("poll")
         self._next = 0
         self._disaster = ""
+        self._at_rest = True
         self._fds = (PollFd * 8)()
         _check_sigchld()
         self.log = Log(library, level=level, listener=listener)
@@ -114,10 +115,14 @@ class Context:
         library.function("libxl_event_register_callbacks")(self.handle, byref(self._events), None)
 
     def close(self) -> None:
+        """Let go of libxl. What it could not be brought to rest from stays as it is until the process ends:
+        libxl_ctx_free would end the process on the spot (assert), and with it what is to be said and undone.
+        """
         if self.handle:
             handle, self.handle = self.handle, 0
-            self.library.function("libxl_ctx_free")(handle)
-            self.log.close()
+            if self._at_rest:
+                self.library.function("libxl_ctx_free")(handle)
+                self.log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -179,11 +184,13 @@ class Context:
 
         with without_interruption():
             self.log.steps_to(None)
+            rested, self._at_rest = self._at_rest, False
             code = self.library.function("libxl_ao_abort")(self.handle, byref(how))
             if code in (0, ABORTED):
                 self._await(how.for_event, wakeup)
             elif code == NOTFOUND:
                 self._take_event(how.for_event)  # it had ended, or never begun
+            self._at_rest = rested
 
     def _await(self, number: int, wakeup: Wakeup) -> int:
         while (code := self._take_event(number)) is None:
