@@ -121,7 +121,7 @@ class Library:
                 "use",
                 self.title,
                 f"the size of its libxl_{struct} cannot be told (libxl_{struct}_init wrote {size} bytes)",
-                hint="this release keeps its structures another way; `--toolstack native` does without it",
+                hint="it keeps its structures another way; PV guests need none (`--toolstack native`)",
             )
         return size
 
@@ -139,7 +139,7 @@ def open_library(release: tuple[int, int]) -> Library:
             "use libxl",
             f"{major}.{minor}",
             f"xentool drives libxl from 4.{OLDEST} on",
-            hint="`--toolstack native` does without it",
+            hint="PV guests need none (`--toolstack native`)",
         )
     library = Library(
         _load(wanted, f"apt-get install libxenmisc{major}.{minor}, or your Xen's own tools"),
@@ -162,7 +162,7 @@ def _load(soname: str, hint: str) -> ctypes.CDLL:
         elif others:
             reason += f": there is {', '.join(others)}, which is for another Xen than the one that runs"
         raise HostError(
-            "use libxl", "on this host", reason, hint=f"{hint}; `--toolstack native` does without it",
+            "use libxl", "on this host", reason, hint=f"{hint}; PV guests need none (`--toolstack native`)",
             detail=str(exc),
         ) from exc  # fmt: skip
 
@@ -196,7 +196,7 @@ def check(library: Library) -> None:
             library.title,
             f"it lacks {len(missing)} of the functions that xentool calls: {', '.join(missing[:5])}"
             + (" …" if len(missing) > 5 else ""),
-            hint="is it a whole libxenlight of that release? `--toolstack native` does without it",
+            hint="is it a whole libxenlight of that release? PV guests need none (`--toolstack native`)",
             detail="\n".join(missing),
         )
     for struct in STRUCTS:
