@@ -46,6 +46,19 @@ libxl: error: libxl_dm.c:2909:f: Domain 13:device model /nosuch is not executabl
 libxl: error: libxl_dm.c:3161:device_model_spawn_outcome: Domain 13:(null): spawn failed (rc=-3)
 libxl: error: libxl_create.c:1896:f: Domain 13:device model did not start: -3"""
 
+NO_READER, KILLED = (
+    f"""\
+libxl: error: libxl_utils.c:513:f: file/stream truncated reading ipc msg header from domain 5 helper
+libxl: error: libxl_exec.c:126:f: domain 5 save/restore helper [99] died due to fatal signal {signal}"""
+    for signal in ("Broken pipe", "Killed")
+)
+QEMU_GONE = "libxl: error: libxl_qmp.c:1581:qmp_ev_fd_callback: Domain 5:Unexpected EOF on QMP socket"
+PYGRUB_GONE = "libxl: error: libxl_bootloader.c:711:f: Domain 5:unexpected eof copying bootloader pty"
+KERNEL_IN_FIRMWARE = NO_KERNEL.replace("/x", "/boot/firmware/vmlinuz")
+NO_HVMLOADER = NO_KERNEL.replace("/x", "/usr/lib/xen-4.17/boot/hvmloader")
+NO_BIOS = "libxl: error: libxl_dom.c:845:f: failed to read BIOS file: No such file or directory"
+NO_MEMORY = "xc: error: panic: xg_dom_boot.c:119: xc_dom_boot_mem_init: can't allocate low memory for domain"
+
 
 @pytest.mark.parametrize(
     ("code", "log", "kind", "reason"),
@@ -69,6 +82,14 @@ libxl: error: libxl_create.c:1896:f: Domain 13:device model did not start: -3"""
         (-3, CUT, ConfigError, "the save file ends before the guest does"),
         (-3, DAMAGED, ConfigError, "damaged"),
         (-3, NO_QEMU, HostError, r"\(QEMU\) .* not on this host \(device model /nosuch"),
+        (-3, NO_READER, HostError, "nobody reads"),
+        (-3, KILLED, LibxlError, r"helper.* was killed .*fatal signal Killed"),
+        (-3, QEMU_GONE, LibxlError, "libxl says: Unexpected EOF on QMP"),
+        (-3, PYGRUB_GONE, LibxlError, "its bootloader"),
+        (-3, KERNEL_IN_FIRMWARE, KernelError, "kernel cannot be read"),
+        (-3, NO_HVMLOADER, HostError, "firmware that an HVM guest"),
+        (-3, NO_BIOS, HostError, "firmware that an HVM guest"),
+        (-5, NO_MEMORY, NoMemoryError, "not enough free memory"),
         (-9, "", TimedOutError, "did not answer in time$"),
         (-5, "", NoMemoryError, "not enough memory$"),
         (-3, "", LibxlError, "ERROR_FAIL, and no more"),

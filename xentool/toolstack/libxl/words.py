@@ -44,7 +44,8 @@ MEANINGS: tuple[Meaning, ...] = (
         (
             "failed to read (ACPI|SMBIOS) firmware",
             "initializing domain firmware failed",
-            "(hvmloader|bios|seabios|ovmf|firmware).*No such file",
+            "failed to read BIOS file",
+            "failed to open file '[^']*hvmloader[^/']*'",  # a kernel may well lie in /boot/firmware
         ),
         HostError,
         "the firmware that an HVM guest starts with is not on this host",
@@ -93,7 +94,19 @@ MEANINGS: tuple[Meaning, ...] = (
         "its kernel must know how to (Linux: CONFIG_XEN_SAVE_RESTORE); it runs on",
     ),
     (
-        ("Failed to read .*(stream|record)", "record truncated", "[Uu]nexpected [Ee][Oo][Ff]", "truncated"),
+        ("save/restore helper .*fatal signal Broken pipe",),
+        HostError,
+        "nobody reads any more what is written",
+        "look at what the file is piped to: it has ended; the guest runs on",
+    ),
+    (
+        ("save/restore helper .*fatal signal",),
+        LibxlError,
+        "libxl's helper, which copies the guest's memory, was killed",
+        "had Domain-0 no memory left? `dmesg` says whom Linux killed",
+    ),
+    (
+        ("Failed to read .*(stream|record)", "record truncated"),
         ConfigError,
         "the save file ends before the guest does",
         "it was cut short as it was written or copied: take another copy",
@@ -114,7 +127,7 @@ MEANINGS: tuple[Meaning, ...] = (
         "take another copy of the file, or restore it with the Xen that saved it",
     ),
     (
-        ("[Ff]ailed to (allocate|populate)", "Cannot allocate memory", "setting domain memory limits"),
+        ("[Ff]ailed to (allocate|populate)", "can't allocate", "Cannot allocate memory"),
         NoMemoryError,
         "the host has not enough free memory",
         "stop other domains, give Domain-0 less (`xl mem-set 0 …`), or lower memory = …",
