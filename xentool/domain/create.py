@@ -9,7 +9,6 @@ killed leaves its journal, which the next command finishes.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack, contextmanager
 
@@ -21,8 +20,8 @@ from xentool.domain.kernel import load_kernel, open_ramdisk
 from xentool.domain.nodes import console_nodes, image_nodes
 from xentool.domain.plan import make_plan
 from xentool.domain.recover import undo_create
+from xentool.domain.uuids import new_uuid
 from xentool.store.nodes import commit_nodes
-from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,14 +128,6 @@ def planned(host: Host, config: DomainConfig) -> Iterator[tuple[Plan, Ramdisk | 
             devices = devices_of(host, config, uuid)
         plan = make_plan(config, kernel, ramdisk.size if ramdisk else None, uuid, devices)
         yield plan, ramdisk
-
-
-def new_uuid() -> str:
-    """A random (version 4) UUID, RFC 9562."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return uuid_text(bytes(raw))
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def planned_record(host: Host, config: DomainConfig, why: str) -> RecordPlan:
         ConfigError: it asks for what this release of libxl does not know.
         HostError: it names CPUs, and there is no Xen that knows them.
     """
-    from xentool.domain.create import new_uuid
+    from xentool.domain.uuids import new_uuid
 
     try:
         release = host.hypercalls.version()

@@ -17,7 +17,8 @@ from xentool.errors import (
     TimedOutError,
     XentoolError,
 )
-from xentool.toolstack.libxl.failures import CODES, OF_CODES, failure, words_of
+from xentool.toolstack.libxl.codes import NAMES, name_of
+from xentool.toolstack.libxl.failures import OF_CODES, failure, words_of
 from xentool.toolstack.libxl.log import parse_line
 from xentool.toolstack.libxl.words import MEANINGS
 
@@ -126,8 +127,8 @@ def test_a_hint_of_the_callers_own_gives_way_to_a_better_one() -> None:
 
 
 def test_codes_have_the_names_of_libxl() -> None:
-    assert [CODES[-code] for code in (-3, -9, -22, -32)] == ["FAIL", "TIMEDOUT", "ABORTED", "QEMU_API"]
-    assert all(0 < -code < len(CODES) for code in OF_CODES)
+    assert [name_of(code) for code in (-3, -9, -22, -32)] == ["FAIL", "TIMEDOUT", "ABORTED", "QEMU_API"]
+    assert all(0 < -code < len(NAMES) for code in OF_CODES)
 
 
 def test_every_meaning_can_be_met_and_has_a_way_out() -> None:

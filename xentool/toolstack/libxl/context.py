@@ -20,7 +20,8 @@ import time
 from ctypes import byref, c_int, c_uint64, c_void_p
 
 from xentool.errors import HostError, LibxlError
-from xentool.toolstack.libxl.failures import ABORTED, BUFFERFULL, NOT_READY, NOTFOUND, failure
+from xentool.toolstack.libxl import jsontext
+from xentool.toolstack.libxl.codes import ABORTED, BUFFERFULL, NOT_READY, NOTFOUND
 from xentool.toolstack.libxl.log import PROGRESS, Log
 from xentool.toolstack.libxl.signatures import (
     DISASTER,
@@ -34,15 +35,20 @@ from xentool.toolstack.libxl.wakeup import Wakeup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
+    from xentool.errors import XentoolError
     from xentool.toolstack.libxl.library import Library
     from xentool.toolstack.libxl.log import Line
 
     Start = Callable[[object], int]
     """Begins an operation: is given the address of a libxl_asyncop_how, returns libxl's code."""
+
+else:
+    import _signal as signal  # what signal has it from; that module would cost its enums' making
 
 SELECTIVE_REAP = 3
 """libxl_sigchld_owner_libxl_always_selective_reap."""
@@ -75,6 +81,12 @@ class Said:
     def text(self) -> str:
         return "\n".join(map(str, self.lines))
 
+    def failure(self, action: str, subject: object, code: int, *, hint: str = "") -> XentoolError:
+        """The error that `code` and what was said mean."""
+        from xentool.toolstack.libxl.failures import failure  # which what goes well need not load
+
+        return failure(action, subject, code, self.lines, hint=hint)
+
 
 class Context:
     """A libxl_ctx. `listener` hears what libxl says, from `level` on, as it says it.
@@ -103,7 +115,7 @@ class Context:
             with self.said() as said:
                 code = library.function("libxl_ctx_alloc")(byref(handle), 0, 0, self.log.logger)
             if code or not handle.value:
-                raise failure("use", library.title, code, said.lines, hint="are you root, on a Xen host?")
+                raise said.failure("use", library.title, code, hint="are you root, on a Xen host?")
         except BaseException:
             self.log.close()
             raise
@@ -145,7 +157,7 @@ class Context:
         with self._lock, self.said() as said:
             code = self.library.function(name)(self.handle, *arguments)
             if code < 0:
-                raise failure(action, subject, code, said.lines, hint=hint)
+                raise said.failure(action, subject, code, hint=hint)
         return code
 
     def run(
@@ -176,7 +188,7 @@ class Context:
             finally:
                 self.log.steps_to(heard_before)
             if code:
-                raise failure(action, subject, code, said.lines, hint=hint)
+                raise said.failure(action, subject, code, hint=hint)
 
     def _abandon(self, how: AsyncHow, wakeup: Wakeup) -> None:
         """Abort an operation, and wait until libxl has let go of all that it was given."""
@@ -255,12 +267,10 @@ class Context:
         Raises:
             LibxlError: libxl makes no sense of it.
         """
-        import json
-
         text = self.text_of(self.library.function(f"libxl_{struct}_to_json")(self.handle, address))
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = jsontext.parse(text)
+        except ValueError:
             value = None
         if not isinstance(value, dict):
             raise LibxlError("read", f"libxl_{struct}", f"libxl says {text[:80]!r}, which is no map in JSON")
@@ -322,8 +332,6 @@ def _check_sigchld() -> None:
     Raises:
         HostError: somebody does.
     """
-    import signal
-
     handler = signal.getsignal(signal.SIGCHLD)
     if handler not in (signal.SIG_DFL, signal.SIG_IGN):
         raise HostError(

@@ -12,10 +12,9 @@ from __future__ import annotations
 from ctypes import byref, c_uint32, c_uint64
 
 from xentool.domain.claim import check_free
-from xentool.domain.create import new_uuid
 from xentool.domain.journal import Journal
 from xentool.domain.locks import xl_lock
-from xentool.domain.remove import without_interruption
+from xentool.domain.uuids import new_uuid
 from xentool.errors import NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
@@ -143,6 +142,8 @@ def _check_memory(context: Context, record: Mapping[str, object], name: str) -> 
 
 def _undo(context: Context, uuid: str, entry: Entry, cause: BaseException) -> None:
     """Destroy what there is of the domain; where that fails, the journal stays for the next command."""
+    from xentool.domain.remove import without_interruption
+
     try:
         with without_interruption():
             for facts in domains.infos(context):

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from ctypes import byref, c_int, c_void_p
 
-from xentool.domain.lifecycle import refuse_domain0
 from xentool.errors import LibxlError, NotFoundError
-from xentool.toolstack.libxl.failures import FAIL, NOPARAVIRT, failure
+from xentool.toolstack.libxl.codes import FAIL, NOPARAVIRT
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.views import DomainView
 from xentool.units import DomId
@@ -35,7 +34,7 @@ def infos(context: Context) -> list[dict[str, object]]:
     with context.said() as said:
         listed = context.array("dominfo", "libxl_list_domain")
     if listed is None:
-        raise failure("list", "the domains", FAIL, said.lines)
+        raise said.failure("list", "the domains", FAIL)
     return listed
 
 
@@ -94,6 +93,8 @@ def reason_of(facts: Facts) -> int | None:
 
 
 def destroy(context: Context, domid: DomId) -> None:
+    from xentool.domain.lifecycle import refuse_domain0
+
     refuse_domain0("destroy", domid)
     info(context, domid)
     function = context.library.function("libxl_domain_destroy")
@@ -127,6 +128,8 @@ def reboot(context: Context, domid: DomId, *, acpi: bool = False) -> None:
 
 
 def _ask_to_stop(context: Context, domid: DomId, verb: str, name: str, trigger: str) -> None:
+    from xentool.domain.lifecycle import refuse_domain0
+
     refuse_domain0(verb, domid)
     info(context, domid)
     function = context.library.function(name)

@@ -22,24 +22,22 @@ from xentool.errors import (
     TimedOutError,
     XentoolError,
 )
+from xentool.toolstack.libxl.codes import (
+    ABORTED,
+    DOMAIN_NOTFOUND,
+    GUEST_TIMEDOUT,
+    INVAL,
+    NOMEM,
+    TIMEDOUT,
+    name_of,
+)
+from xentool.toolstack.libxl.words import MEANINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xentool.toolstack.libxl.log import Line
-
-FAIL, NOMEM, INVAL, TIMEDOUT, NOPARAVIRT, NOT_READY, BUFFERFULL = -3, -5, -6, -9, -10, -11, -13
-NOTFOUND, ABORTED, DOMAIN_NOTFOUND, GUEST_TIMEDOUT = -23, -22, -21, -8
-CODES = (
-    "", "NONSPECIFIC", "VERSION", "FAIL", "NI", "NOMEM", "INVAL", "BADFAIL", "GUEST_TIMEDOUT", "TIMEDOUT",
-    "NOPARAVIRT", "NOT_READY", "OSEVENT_REG_FAIL", "BUFFERFULL", "UNKNOWN_CHILD", "LOCK_FAIL",
-    "JSON_CONFIG_EMPTY", "DEVICE_EXISTS", "CHECKPOINT_DEVOPS_DOES_NOT_MATCH",
-    "CHECKPOINT_DEVICE_NOT_SUPPORTED", "VNUMA_CONFIG_INVALID", "DOMAIN_NOTFOUND", "ABORTED", "NOTFOUND",
-    "DOMAIN_DESTROYED", "FEATURE_REMOVED", "PROTOCOL_ERROR_QMP", "UNKNOWN_QMP_ERROR", "QMP_GENERIC_ERROR",
-    "QMP_COMMAND_NOT_FOUND", "QMP_DEVICE_NOT_ACTIVE", "QMP_DEVICE_NOT_FOUND", "QEMU_API",
-)  # fmt: skip
-"""libxl's names for its codes, by the code's negative."""
 
 OF_CODES: dict[int, tuple[type[XentoolError], str, str]] = {
     -4: (HostError, "this libxl cannot do it", "a later Xen may"),
@@ -86,13 +84,11 @@ def failure(
 
 
 def _failure(action: str, subject: object, code: int, lines: Sequence[Line], hint: str) -> XentoolError:
-    name = CODES[-code] if 0 < -code < len(CODES) else str(code)
+    name = name_of(code)
     detail = "\n".join([*map(str, lines), f"libxl's code: ERROR_{name} ({code})"])
     errors = [line for line in lines if line.level > 7] or list(lines)
     known = OF_CODES.get(code)
     if known is None or code in (TIMEDOUT, GUEST_TIMEDOUT, NOMEM):
-        from xentool.toolstack.libxl.words import MEANINGS  # which only failures need
-
         for patterns, kind, reason, advice in MEANINGS:
             found = [line for pattern in patterns for line in errors if re.search(pattern, line.text)]
             if found:

@@ -140,7 +140,7 @@ def open_saved(path: str) -> int:
 class NewFile:
     """A save file that is being written, as a context: it has its name only once it is whole.
 
-    What is no regular file (a pipe, /dev/null) is written to as it is.
+    What is no regular file (a pipe, a volume, /dev/null) is written to as it is.
 
     Raises:
         HostError: it cannot be written.
@@ -150,6 +150,7 @@ class NewFile:
         self.path = path
         self.descriptor = -1
         self._new = ""
+        self._target = ""
 
     def __enter__(self) -> Self:
         try:
@@ -157,8 +158,12 @@ class NewFile:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if os.path.exists(self.path) and not os.path.isfile(self.path):
                 self.descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+                self._refuse_terminal()
             else:
-                self._new = f"{os.path.realpath(self.path)}.{os.getpid()}.part"
+                # Once, and under a name that nobody else makes: who may write to its folder, or to one above,
+                # can change meanwhile what a link says.
+                self._target = os.path.realpath(self.path)
+                self._new = f"{self._target}.{os.urandom(4).hex()}.part"
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self.descriptor = os.open(self._new, flags, 0o600)  # a guest's memory is for root alone
         except OSError as exc:
@@ -173,15 +178,35 @@ class NewFile:
         except OSError as exc:
             raise self._failed(exc) from exc
 
-    def keep(self) -> None:
-        """All is written: see that it is on the disk, and give it its name."""
+    def _refuse_terminal(self) -> None:
+        if os.isatty(self.descriptor):
+            os.close(self.descriptor)
+            self.descriptor = -1
+            raise OSError(errno.EINVAL, "that is a terminal")
+
+    def settle(self) -> None:
+        """All is written: see that it is on the disk. That may take its time."""
         try:
-            if self._new:
-                os.fsync(self.descriptor)
-                os.rename(self._new, os.path.realpath(self.path))
-                self._new = ""
+            os.fsync(self.descriptor)
         except OSError as exc:
-            raise self._failed(exc) from exc
+            if exc.errno not in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):  # a pipe has no disk
+                raise self._failed(exc) from exc
+
+    def keep(self) -> None:
+        """Give what is settled its name, which the disk knows of as well before the guest may go."""
+        if not self._new:
+            return
+        try:
+            os.rename(self._new, self._target)
+            self._new = ""
+            folder = os.open(os.path.dirname(self._target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as exc:
+            if self._new or exc.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+                raise self._failed(exc) from exc
 
     def __exit__(self, *_: object) -> None:
         if self.descriptor >= 0:

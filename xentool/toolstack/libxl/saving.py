@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 
-from xentool.domain.create import new_uuid
-from xentool.domain.lifecycle import refuse_domain0
-from xentool.domain.remove import without_interruption
+from xentool.domain.uuids import new_uuid
 from xentool.errors import ConfigError, UsageError, XentoolError
-from xentool.toolstack.libxl import domains, savefile
+from xentool.toolstack.libxl import domains, jsontext, savefile
 from xentool.toolstack.libxl.configs import config_of
 from xentool.toolstack.libxl.creating import ANY_DOMID, make
 from xentool.toolstack.libxl.struct import Struct
@@ -52,6 +50,8 @@ def save(
     """
     if after not in AFTER:
         raise UsageError("save domain", domid, f"'{after}' is none of {', '.join(AFTER)}")
+    from xentool.domain.lifecycle import refuse_domain0
+
     refuse_domain0("save", domid)
     step = progress or (lambda _name: None)
     domains.info(context, domid)
@@ -69,6 +69,8 @@ def save(
             )
             file.keep()
         except BaseException as cause:
+            from xentool.domain.remove import without_interruption
+
             try:
                 with without_interruption():
                     _resume_if_suspended(context, domid)
@@ -97,13 +99,11 @@ def _resume_if_suspended(context: Context, domid: DomId) -> None:
 
 def _config_to_keep(context: Context, domid: DomId) -> bytes:
     """The domain's config as it is now, for any number that it may get again."""
-    import json
-
     record = config_of(context, domid)
     create_info = record.get("c_info")
     if isinstance(create_info, dict):
         create_info["domid"] = 0
-    return json.dumps(record).encode("utf-8", "surrogateescape")
+    return jsontext.write(record)
 
 
 def _json(config: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from xentool.errors import ConfigError
+from xentool.toolstack.libxl import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ class Struct:
         Raises:
             ConfigError: libxl cannot read it, or would pass over part of it.
         """
-        import json
-
-        text = json.dumps(value).encode("utf-8", "surrogateescape")
+        text = jsontext.write(value)
         context = self._context
         with context.said() as said:
             code = context.library.function(f"libxl_{self._name}_from_json")(

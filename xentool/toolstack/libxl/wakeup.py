@@ -7,11 +7,13 @@ the kernel sleeps would interrupt nothing.
 from __future__ import annotations
 
 import os
-import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Self
+else:
+    import _signal as signal  # what signal has it from; that module would cost its enums' making
 
 
 class Wakeup:
