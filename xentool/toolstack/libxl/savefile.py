@@ -205,8 +205,11 @@ class NewFile:
             finally:
                 os.close(folder)
         except OSError as exc:
-            if self._new or exc.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
-                raise self._failed(exc) from exc
+            if not self._new:
+                if exc.errno in (errno.EINVAL, errno.ENOTSUP):  # a file system that keeps no such promise
+                    return
+                os.unlink(self._target)
+            raise self._failed(exc) from exc
 
     def __exit__(self, *_: object) -> None:
         if self.descriptor >= 0:

@@ -14,6 +14,7 @@ from xentool.toolstack.libxl.configs import config_of
 from xentool.toolstack.libxl.creating import ANY_DOMID, make
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.record import libxl_record
+from xentool.units import uuid_bytes, uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 AFTER = ("destroy", "run", "pause")
+SYNC_FILE_RANGE_WRITE = 2
+"""sync_file_range(2): begin to write, and wait for nothing."""
 COOPERATIVE = 1
 """A guest that suspended of its own accord resumes where it was (libxl_domain_resume's suspend_cancel)."""
 
@@ -57,32 +60,62 @@ def save(
     domains.info(context, domid)
     kept = _config_to_keep(context, domid) if config is None else _json(config)
     suspend = context.library.function("libxl_domain_suspend")
+    to_disk = context.library.function("sync_file_range")
     with savefile.NewFile(path) as file:
+
+        def told(what: str) -> None:
+            # What is written goes to the disk at once, so that the end has not to wait for all of it.
+            to_disk(file.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE)
+            step(what)
+
         file.write(savefile.header_of(kept))
         step("saving its memory")
+        whole = False
         try:
             context.run(
                 "save domain",
                 domid,
                 lambda how: suspend(context.handle, domid, file.descriptor, 0, how),
-                progress=progress,
+                progress=told,
             )
-            file.keep()
-        except BaseException as cause:
+            file.settle()
             from xentool.domain.remove import without_interruption
 
-            try:
-                with without_interruption():
-                    _resume_if_suspended(context, domid)
-            except XentoolError as error:
-                cause.add_note(f"and it could not be resumed: {error}")
+            # Either there is no file and the guest runs on, or there is one and the guest is as it was to be
+            # left: one that runs on beside its file would change the disks that the file counts on.
+            with without_interruption():
+                file.keep()
+                whole = True
+                _leave(context, domid, after)
+        except BaseException as cause:
+            if whole:
+                cause.add_note(f"the domain is saved, whole, in {path}")
+            else:
+                _go_on(context, domid, cause)
             raise
+
+
+def _leave(context: Context, domid: DomId, after: str) -> None:
+    """Do with the suspended guest what is to be done once it is saved."""
     if after == "destroy":
         domains.destroy(context, domid)
         return
-    if after == "pause":
-        domains.pause(context, domid)
-    resume(context, domid)
+    try:
+        if after == "pause":
+            domains.pause(context, domid)
+    finally:
+        resume(context, domid)
+
+
+def _go_on(context: Context, domid: DomId, cause: BaseException) -> None:
+    """Have a guest that could not be saved run on."""
+    from xentool.domain.remove import without_interruption
+
+    try:
+        with without_interruption():
+            _resume_if_suspended(context, domid)
+    except XentoolError as error:
+        cause.add_note(f"and it could not be resumed: {error}")
 
 
 def resume(context: Context, domid: DomId) -> None:
@@ -170,12 +203,34 @@ def _record_in(saved: SaveFile, path: str) -> dict[str, object]:
         )
     record = config_from_userdata(saved.config)
     create_info = record.get("c_info")
-    if not isinstance(create_info, dict) or not create_info.get("name"):
+    if not isinstance(create_info, dict) or not _is_name(create_info.get("name")):
         raise ConfigError(
             "restore a domain from", path, "its config has no name", hint="name a config file before it"
         )
+    create_info["uuid"] = _uuid_in(create_info, path)
     domid = create_info.get("domid", 0)
     if not isinstance(domid, int) or not 0 < domid < 0x7FF0:
         create_info["domid"] = ANY_DOMID
-    create_info.setdefault("uuid", new_uuid())
     return record
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _uuid_in(create_info: dict[str, object], path: str) -> str:
+    """The uuid in a save file, as Xen says it; a new one if there is none.
+
+    Raises:
+        ConfigError: it is no uuid. The journal's files are called after it.
+    """
+    value = create_info.get("uuid") or new_uuid()
+    digits = value.replace("-", "") if isinstance(value, str) else ""
+    if len(digits) != 32 or not set(digits) <= set("0123456789abcdefABCDEF"):
+        raise ConfigError(
+            "restore a domain from",
+            path,
+            "its config has a uuid that is none",
+            hint="take another copy of the file, or name a config file before it",
+        )
+    return uuid_text(uuid_bytes(digits))

@@ -1,0 +1,182 @@
+"""Saving: there is no file and the guest runs on, or there is one and the guest is as it was to be left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from xentool.errors import ConfigError, HostError, LibxlError, StoppedError, XentoolError
+from xentool.toolstack.libxl import domains, saving
+from xentool.toolstack.libxl.creating import ANY_DOMID
+from xentool.toolstack.libxl.savefile import STREAM, SaveFile, header_of
+from xentool.units import DomId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xentool.toolstack.libxl.context import Context
+
+DOMID = DomId(3)
+UUID = "0f4c2b1a-0000-4000-8000-00000000abcd"
+SUSPENDED = {"domid": 3, "shutdown": True, "shutdown_reason": "suspend"}
+
+
+class Played:
+    """A context whose operations are noted, and do what `plays` has for them."""
+
+    handle = 1
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.plays: dict[str, Callable[[], None]] = {}
+        self.library = self
+
+    def function(self, name: str) -> Callable[..., int]:
+        def call(*arguments: object) -> int:
+            if name == "libxl_domain_suspend":
+                os.write(cast("int", arguments[2]), STREAM)
+            self.did.append(name.removeprefix("libxl_domain_"))
+            self.plays.get(self.did[-1], lambda: None)()
+            return 0
+
+        return call
+
+    def run(self, _action: str, _subject: object, start: Callable[[object], int], **_more: object) -> None:
+        start(None)
+
+
+def fail() -> None:
+    raise LibxlError("do", "it", "it failed")
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+    monkeypatch.setattr(domains, "info", lambda _context, _domid: SUSPENDED)
+    return Played()
+
+
+def save(played: Played, path: Path, after: str = "destroy") -> None:
+    saving.save(cast("Context", played), DOMID, str(path), after=after, config=b"{}")
+
+
+@pytest.mark.parametrize(
+    ("after", "did"),
+    [
+        ("destroy", ["suspend", "destroy"]),
+        ("run", ["suspend", "resume"]),
+        ("pause", ["suspend", "pause", "resume"]),
+    ],
+)
+def test_what_becomes_of_the_guest(played: Played, tmp_path: Path, after: str, did: list[str]) -> None:
+    save(played, tmp_path / "file", after)
+    assert played.did == did
+    assert (tmp_path / "file").read_bytes() == header_of(b"{}") + STREAM
+
+
+def test_what_cannot_be_saved_runs_on_and_leaves_no_file(played: Played, tmp_path: Path) -> None:
+    played.plays["suspend"] = fail
+    with pytest.raises(LibxlError):
+        save(played, tmp_path / "file")
+    assert played.did == ["suspend", "resume"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("call", "times"), [("fsync", 1), ("rename", 1), ("fsync", 2)])
+def test_a_disk_that_fails_at_the_end_is_no_saved_guest(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, times: int
+) -> None:
+    left = [None] * times
+
+    def broken(*_: object) -> None:
+        left.pop()
+        if not left:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, call, broken)
+    with pytest.raises(HostError, match="Input/output error"):
+        save(played, tmp_path / "file")
+    assert played.did == ["suspend", "resume"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_cannot_be_destroyed_does_not_run_on_beside_its_file(played: Played, tmp_path: Path) -> None:
+    played.plays["destroy"] = fail
+    with pytest.raises(LibxlError) as failed:
+        save(played, tmp_path / "file")
+    assert played.did == ["suspend", "destroy"]
+    assert (tmp_path / "file").exists()
+    assert failed.value.__notes__ == [f"the domain is saved, whole, in {tmp_path}/file"]
+
+
+def test_who_cannot_be_paused_runs_on(played: Played, tmp_path: Path) -> None:
+    played.plays["pause"] = fail
+    with pytest.raises(LibxlError):
+        save(played, tmp_path / "file", "pause")
+    assert played.did == ["suspend", "pause", "resume"]
+
+
+@pytest.mark.parametrize(
+    ("at", "did"), [("suspend", ["suspend", "resume"]), ("destroy", ["suspend", "destroy"])]
+)
+def test_a_stop_comes_before_the_file_has_its_name_or_after_the_guest_is_gone(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, did: list[str]
+) -> None:
+    def handler(_number: int, _frame: object) -> None:
+        raise StoppedError("", "", "stopped")
+
+    ended: list[str] = []
+
+    def stopped() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.append(at)
+
+    played.plays[at] = stopped
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with pytest.raises(StoppedError) as error:
+            save(played, tmp_path / "file")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert played.did == did
+    assert (
+        (tmp_path / "file").exists() == (at == "destroy") == bool(ended) == hasattr(error.value, "__notes__")
+    )
+
+
+def test_nobodys_memory_is_written_to_a_terminal(played: Played) -> None:
+    ours, theirs = os.openpty()
+    try:
+        with pytest.raises(HostError, match="that is a terminal"):
+            save(played, Path(os.ttyname(theirs)))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert played.did == []
+
+
+def record(**create_info: object) -> dict[str, object]:
+    config = json.dumps({"c_info": {"name": "web", **create_info}}).encode()
+    return saving._record_in(SaveFile(config, is_json=True, stream_version=2), "file")
+
+
+def test_a_uuid_is_said_as_xen_says_it() -> None:
+    for text in (UUID, UUID.upper(), UUID.replace("-", "")):
+        assert record(uuid=text)["c_info"] == {"name": "web", "uuid": UUID, "domid": ANY_DOMID}
+    assert record()["c_info"] != record()["c_info"]
+
+
+@pytest.mark.parametrize("uuid", ["/../../../../etc/cron.d/x", "0", UUID + "0", UUID[:-1] + "\n", 7, ["x"]])
+def test_a_uuid_that_is_none_names_no_file_of_ours(uuid: object) -> None:
+    with pytest.raises(ConfigError, match="a uuid that is none"):
+        record(uuid=uuid)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\ud800", 7, None, ["x"]])
+def test_a_name_that_is_none_is_refused(name: object) -> None:
+    with pytest.raises(XentoolError, match="has no name"):
+        record(name=name)
