@@ -115,6 +115,20 @@ def test_what_libxl_cannot_read_is_refused_with_its_own_words(context: Context) 
     assert "that is no config" in refused.value.detail
 
 
+def deep(levels: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("value", [1.5, [None], "\ud800", b"x", deep(400), [deep(90)]])
+def test_what_is_nothing_of_libxls_is_refused(context: Context, value: object) -> None:
+    """As a save file may have it."""
+    with Struct(context, "domain_config") as config, pytest.raises(ConfigError, match="cannot have"):
+        config.fill({"name": value})
+
+
 def test_what_libxl_would_pass_over_is_refused_by_name(context: Context) -> None:
     with (
         Struct(context, "domain_config") as config,

@@ -5,14 +5,20 @@ What reads is the same scanner in C that ``json`` uses; what writes is `yajl`, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from xentool.domain.config.yajl import dump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from xentool.domain.config.yajl import Json
+
+
+MOST_LEVELS = 64
+"""Far more than a config of libxl's has: what is read from a file must not find the end of our stack."""
 
 
 class _Dialect:
@@ -58,15 +64,22 @@ def parse(text: str) -> object:
 
 
 def write(value: Mapping[str, object]) -> bytes:
-    """The value as JSON; bytes that are no UTF-8 (`surrogateescape`) come out as they went in."""
-    return dump(_plain(value)).encode("utf-8", "surrogateescape")
+    """The value as JSON; bytes that are no UTF-8 (`surrogateescape`) come out as they went in.
+
+    Raises:
+        ValueError: it is not made of maps, lists, strings and whole numbers, or too deep.
+    """
+    return dump(_plain(value, MOST_LEVELS)).encode("utf-8", "surrogateescape")
 
 
-def _plain(value: object) -> Json:
-    """The value, once it is known to be made of maps, lists, strings and whole numbers."""
+def _plain(value: object, levels: int) -> Json:
+    """The value, once it is known to be made of what libxl's structures are."""
     if isinstance(value, (str, int)):
         return value
+    if not levels:
+        raise ValueError("that goes too deep")
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    items: Mapping[str, object] = value  # type: ignore[assignment]
-    return {str(name): _plain(item) for name, item in items.items() if item is not None}
+        return [_plain(item, levels - 1) for item in value]
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value!r} is nothing of libxl's")
+    return {str(name): _plain(item, levels - 1) for name, item in value.items() if item is not None}

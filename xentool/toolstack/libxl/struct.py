@@ -46,7 +46,15 @@ class Struct:
         Raises:
             ConfigError: libxl cannot read it, or would pass over part of it.
         """
-        text = jsontext.write(value)
+        try:
+            text = jsontext.write(value)
+        except ValueError as exc:
+            raise ConfigError(
+                "give libxl its",
+                self._name,
+                f"there is something in it that libxl cannot have: {exc}",
+                hint="is it from a file that something else than Xen's tools wrote?",
+            ) from exc
         context = self._context
         with context.said() as said:
             code = context.library.function(f"libxl_{self._name}_from_json")(
