@@ -121,9 +121,10 @@ def record(config: bytes, *, is_json: bool = True) -> dict[str, object]:
 
 
 def test_a_saved_domain_gets_any_number_unless_it_kept_its_own() -> None:
-    assert record(b'{"c_info": {"name": "web", "uuid": "u"}}')["c_info"] == {
+    uuid = "0f4c2b1a-0000-4000-8000-00000000abcd"
+    assert record(b'{"c_info": {"name": "web", "uuid": "%s"}}' % uuid.encode())["c_info"] == {
         "name": "web",
-        "uuid": "u",
+        "uuid": uuid,
         "domid": ANY_DOMID,
     }
     kept = record(b'{"c_info": {"name": "web", "domid": 5}}')["c_info"]
