@@ -53,7 +53,7 @@ def parse(text: str) -> object:
     Raises:
         ValueError: it is no JSON, or more than one value.
     """
-    text = text.strip()
+    text = text.strip(" \t\r\n")
     try:
         value, end = _scan(text, 0)
     except (StopIteration, RecursionError) as exc:

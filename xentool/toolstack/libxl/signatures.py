@@ -157,6 +157,7 @@ LIBC: dict[str, tuple[object, list[object]]] = {
     "fdopen": (c_void_p, [c_int, c_char_p]),
     "fclose": (c_int, [c_void_p]),
     "poll": (c_int, [POINTER(PollFd), c_ulong, c_int]),
+    "sync_file_range": (c_int, [c_int, c_int64, c_int64, c_uint32]),
 }
 
 CHAR = c_char
