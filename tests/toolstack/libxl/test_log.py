@@ -80,17 +80,27 @@ def test_what_was_said_since(log: Log) -> None:
     assert log.since(mark) == []
     say(log, b"libxl: info: quiet\nlibxl: critical: new\n")
     assert [line.text for line in log.since(mark)] == ["libxl: new"]
-    assert len(log.since(mark, LEVELS.index("info"))) == 2
 
 
-def test_what_is_kept_is_bounded(log: Log) -> None:
+@pytest.mark.parametrize("level", [b"error", b"debug"])
+def test_what_is_kept_is_bounded_and_begins_with_the_cause(log: Log, level: bytes) -> None:
+    say(log, b"libxl: error: of the operation before\n" * 300)
+    log.begin()
     mark = log.count
+    say(log, b"libxl: error: the cause\n")
     for _ in range(5):
-        say(log, b"libxl: error: again\n" * 1000)
+        say(log, b"libxl: %s: again\n" % level * 1000)
         log.drain()
-    assert len(log.since(mark)) <= log_module.KEPT
-    say(log, b"libxl: error: last\n")
-    assert log.since(mark)[-1].text == "libxl: last"
+    say(log, b"libxl: error: what came of it\n")
+    log.begin()
+    log.end()  # of a part of the operation
+    said = log.since(mark)
+    log.end()
+    assert len(said) <= log_module.KEPT
+    assert [said[0].text, said[-1].text] == ["libxl: the cause", "libxl: what came of it"]
+    log.begin()
+    assert log.since(0) == []
+    log.end()
 
 
 def test_the_memory_of_what_was_read_is_given_back(log: Log) -> None:

@@ -66,12 +66,12 @@ class Said:
         self._mark = log.count
 
     def __enter__(self) -> Self:
-        self._log.drain()
+        self._log.begin()
         self._mark = self._log.count
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._log.drain()
+        self._log.end()
 
     @property
     def lines(self) -> list[Line]:

@@ -27,7 +27,8 @@ BY_VERBOSITY = (PROGRESS, PROGRESS, LEVELS.index("detail"), LEVELS.index("debug"
 NO_CR_FLAG = 0o20
 """XTL_STDIOSTREAM_PROGRESS_NO_CR: each step on a line of its own."""
 KEPT = 400
-"""Lines kept for the details of an error: what a guest or a file can make libxl say is bounded."""
+"""Lines kept for the details of an error: what a guest or a file can make libxl say is bounded. What is no
+warning is not kept: with -vvv a create says many lines, and a failure is said before its undoing."""
 MAX_LINE = 2000
 ROOM = 1 << 20
 
@@ -71,9 +72,11 @@ class Log:
         self._listener = listener
         self._level = level
         self._steps: Callable[[str], None] | None = None
-        self._lines: list[Line] = []
+        self._lines: list[tuple[int, Line]] = []
+        self._asking = 0
+        self._last = PROGRESS
         self.count = 0
-        """How many lines there ever were: a mark to ask for those `since`."""
+        """How many warnings and worse there ever were: a mark to ask for those `since`."""
         self._rest = b""
         self._offset = 0
         # Ours to read by, and the stream's own, which fclose closes.
@@ -94,8 +97,9 @@ class Log:
             self._offset += len(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for raw in lines:
-                last = self._lines[-1].level if self._lines else PROGRESS
-                self._take(parse_line(raw.decode("utf-8", "replace"), last))
+                line = parse_line(raw.decode("utf-8", "replace"), self._last)
+                self._last = line.level
+                self._take(line)
             self._rest = self._rest[-MAX_LINE:]
         if self._offset >= ROOM:
             self._shorten()
@@ -107,20 +111,31 @@ class Log:
             self._offset = 0
 
     def _take(self, line: Line) -> None:
-        self.count += 1
-        self._lines.append(line)
-        if len(self._lines) > KEPT:
-            del self._lines[: KEPT // 2]
+        if line.level >= WARNING:
+            self._lines.append((self.count, line))
+            self.count += 1
+            if len(self._lines) > KEPT:
+                del self._lines[KEPT // 4 : -KEPT // 4]  # the first say why, the last what came of it
         if self._listener is not None and line.level >= self._level:
             self._listener(line)
         if self._steps is not None and line.level == PROGRESS:
             self._steps(line.text.partition(": ")[2] or line.text)
 
-    def since(self, mark: int, level: int = WARNING) -> list[Line]:
-        """The lines of at least that level since `count` was `mark`, as far as they are kept."""
+    def since(self, mark: int) -> list[Line]:
+        """The warnings and worse since `count` was `mark`, as far as they are kept."""
         self.drain()
-        kept = self._lines[-(self.count - mark) :] if self.count > mark else []
-        return [line for line in kept if line.level >= level]
+        return [line for number, line in self._lines if number >= mark]
+
+    def begin(self) -> None:
+        """Somebody will ask for what is said from now on, until `end`; what nobody asks for is forgotten."""
+        self.drain()
+        if not self._asking:
+            self._lines.clear()
+        self._asking += 1
+
+    def end(self) -> None:
+        self.drain()
+        self._asking -= 1
 
     def steps_to(self, told: Callable[[str], None] | None) -> Callable[[str], None] | None:
         """From now on `told` hears of libxl's steps ("Frames: 2048/8192 25%"); who heard before."""
