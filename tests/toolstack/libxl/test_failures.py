@@ -37,6 +37,7 @@ libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain 1:Unable to ad
 NO_DISK = "libxl: error: libxl_device.c:455:f: Disk vdev=xvdc failed to stat: /x: No such file or directory"
 NAME = 'libxl: error: libxl_domain.c:81:f: Domain 1:Domain with name "a" already exists.'
 
+QMP = "libxl: error: libxl_qmp.c:1399:f: Domain 3:error on QMP socket: Connection reset by peer"
 CONSOLE = "libxl: error: libxl_create.c:1976:console_xswait_callback: domain 14 console tty: timed out"
 NO_LIST = "xc: error: Bad mfn 0 for p2m frame list list: Internal error"
 POOL = "libxl: error: libxl_dom.c:1470:f: Failed to set paging mempool size to 16kB: Cannot allocate memory"
@@ -91,6 +92,7 @@ NO_MEMORY = "xc: error: panic: xg_dom_boot.c:119: xc_dom_boot_mem_init: can't al
         (-3, NO_HVMLOADER, HostError, "firmware that an HVM guest"),
         (-3, NO_BIOS, HostError, "firmware that an HVM guest"),
         (-5, NO_MEMORY, NoMemoryError, "not enough free memory"),
+        (-26, QMP, LibxlError, r"\(QEMU\) has ended, or does not answer \(error on QMP socket: Connection"),
         (-9, "", TimedOutError, "did not answer in time$"),
         (-5, "", NoMemoryError, "not enough memory$"),
         (-3, "", LibxlError, "ERROR_FAIL, and no more"),
