@@ -188,6 +188,9 @@ class FakeToolstack:
         self.views.append(view(21, "again"))
         return DomId(21)
 
+    def resume(self, domid: DomId) -> None:
+        self._do("resume", domid)
+
     def wait_for_shutdown(self, domid: DomId, timeout_seconds: float | None = None) -> None:
         self._do("wait", domid, timeout_seconds)
 

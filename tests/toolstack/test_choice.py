@@ -79,6 +79,7 @@ CALLS: dict[str, tuple[tuple[object, ...], dict[str, object]]] = {
     "shutdown": ((DOMID,), {"acpi": True}),
     "save": ((DOMID, "/file"), {"after": "run", "config": b"{}", "progress": None}),
     "restore": (("/file", None), {"paused": True, "progress": None}),
+    "resume": ((DOMID,), {}),
     "plan_vif": (("web", ["bridge=x"]), {}),
     "attach_vif": (("web", ["bridge=x"]), {}),
     "detach_vif": (("web", "0"), {"force": True}),

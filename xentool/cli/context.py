@@ -64,7 +64,7 @@ class Context:
         for what in undone:
             self.note(f"undone: {what}")
         for what in failed:
-            self.note(f"cannot undo a killed create: {what}")
+            self.note(f"cannot undo what a killed command began: {what}")
         return self.backend.toolstack
 
     def close(self) -> None:

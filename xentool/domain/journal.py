@@ -136,6 +136,15 @@ class Journal:
             yield Entry(path, descriptor, facts)
 
 
+def quoted(path: str) -> str:
+    """A path as a fact can be: one line of ASCII, whatever bytes it has."""
+    return path.encode("unicode_escape").decode("ascii")
+
+
+def unquoted(text: str) -> str:
+    return text.encode("ascii").decode("unicode_escape")
+
+
 def _sweep(path: str) -> None:
     """Remove an entry that never got its name, once nobody can still be about to give it one."""
     try:

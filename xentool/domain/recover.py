@@ -1,11 +1,14 @@
-"""Finishing what creates and attaches left undone: those that failed, and those that were killed."""
+"""Finishing what creates, attaches and saves left undone: those that failed, and those that were killed."""
 
 from __future__ import annotations
 
+import os
+
+from xentool.abi.sched import SHUTDOWN_suspend
 from xentool.domain.attach import undo_attach
-from xentool.domain.journal import Journal
+from xentool.domain.journal import Journal, unquoted
 from xentool.domain.remove import remove_domain, without_interruption
-from xentool.errors import XentoolError
+from xentool.errors import UnsupportedError, XentoolError
 from xentool.units import DomId, uuid_bytes
 
 TYPE_CHECKING = False
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from xentool.domain.host import Host
 
     Remove = Callable[[Host, DomId, str], None]
+    Resume = Callable[[DomId], None]
 
 
 def undo_create(host: Host, facts: dict[str, str], remove: Remove = remove_domain) -> DomId | None:
@@ -47,8 +51,41 @@ def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
     return None if noted is None else DomId(int(noted))
 
 
-def finish_undone(host: Host, remove: Remove = remove_domain) -> tuple[list[str], list[str]]:
-    """Undo every create and attach whose process died; half-made domains go by `remove`.
+def undo_save(host: Host, facts: dict[str, str], remove: Remove, resume: Resume) -> bool:
+    """End the save that a journal's entry tells of; whether there was anything to do.
+
+    Its guest runs on, and no part of a file is left. If the file had its name already, what was to become
+    of the guest becomes of it: one that ran on beside its file would change the disks that this counts on.
+    """
+    number, after = facts["save"].split()
+    domid, part = DomId(int(number)), unquoted(facts.get("part", ""))
+    there = bool(part) and os.path.exists(part)
+    infos = [info for info in host.hypercalls.domain_infos() if info.domid == domid]
+    suspended = [
+        info
+        for info in infos
+        if info.handle == uuid_bytes(facts["uuid"]) and info.shutdown_reason == SHUTDOWN_suspend
+    ]
+    if suspended:
+        with without_interruption():
+            if "named" in facts and not there and after == "destroy":
+                remove(host, domid, facts["uuid"])
+            else:
+                resume(domid)
+    if there:
+        os.unlink(part)
+    return there or bool(suspended)
+
+
+def _resume_no(domid: DomId) -> None:
+    raise UnsupportedError("resume domain", domid, "its save was libxl's")
+
+
+def finish_undone(
+    host: Host, remove: Remove = remove_domain, resume: Resume = _resume_no
+) -> tuple[list[str], list[str]]:
+    """Undo every create, attach and save whose process died; half-made domains go by `remove`, saved ones go
+    on by `resume`.
 
     Returns the uuids of what was taken away, and what could not be: sentences. One entry
     that cannot be undone keeps neither the others nor the user's own command back.
@@ -61,10 +98,13 @@ def finish_undone(host: Host, remove: Remove = remove_domain) -> tuple[list[str]
             if "attach" in entry.facts:
                 if undo_attach(host, entry.facts):
                     done.append(f"{entry.facts['uuid']} ({entry.facts['attach']})")
+            elif "save" in entry.facts:
+                if undo_save(host, entry.facts, remove, resume):
+                    done.append(f"{entry.facts['uuid']} (its save)")
             elif undo_create(host, entry.facts, remove) is not None:
                 done.append(entry.facts["uuid"])
             finished = True
-        except XentoolError as exc:
+        except (XentoolError, OSError) as exc:
             failed.append(f"{entry.path}: {exc}")
         except (KeyError, ValueError):
             failed.append(f"{entry.path}: it is no entry of ours; look at it, and remove it")

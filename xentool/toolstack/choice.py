@@ -58,7 +58,7 @@ TABLE = (
     ),
     Rule(
         "save, restore",
-        ("save", "restore"),
+        ("save", "restore", "resume"),
         "libxl",
         libxl="all guests: saved domains are in libxl's own format",
     ),
@@ -177,6 +177,11 @@ class AutoToolstack(NativeToolstack):
             "restore",
             lambda: NativeToolstack.restore(self, path),
             lambda libxl: libxl.restore(path, config, paused=paused, progress=progress),
+        )
+
+    def resume(self, domid: DomId) -> None:
+        self._native_or(
+            "resume", lambda: NativeToolstack.resume(self, domid), lambda libxl: libxl.resume(domid)
         )
 
     def destroy(self, domid: DomId) -> None:

@@ -120,6 +120,9 @@ class NativeToolstack:
         del config, paused, progress
         raise UnsupportedError("restore a domain from", path, SAVING)
 
+    def resume(self, domid: DomId) -> None:
+        raise UnsupportedError("resume domain", domid, SAVING)
+
     def console_path(
         self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
     ) -> str:
@@ -230,7 +233,7 @@ class NativeToolstack:
             return [], []
         from xentool.domain.recover import finish_undone
 
-        return finish_undone(self._host, self._take_away)
+        return finish_undone(self._host, self._take_away, self.resume)
 
     def _take_away(self, host: Host, domid: DomId, uuid: str) -> None:
         """Take away what a killed create left of a domain, of which Xen may know nothing any more."""

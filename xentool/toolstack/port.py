@@ -161,6 +161,13 @@ class Toolstack(Devices, Protocol):
             ConfigError: the file is none that was saved, or not whole.
         """
 
+    def resume(self, domid: DomId) -> None:
+        """Have a suspended domain go on where it was: one whose save was cut off.
+
+        Raises:
+            UnsupportedError: this toolstack saves no domains.
+        """
+
     def console_path(
         self, domid: DomId, timeout_seconds: float = 10, *, number: int = 0, kind: str = ""
     ) -> str:
@@ -187,7 +194,8 @@ class Toolstack(Devices, Protocol):
     def host(self) -> HostView: ...
 
     def finish_undone(self) -> tuple[list[str], list[str]]:
-        """Undo killed creates: the uuids of what was taken away, and sentences on what could not be."""
+        """Undo killed creates, attaches and saves: the uuids of what that was, and sentences on what
+        could not be undone."""
 
     def relock(self) -> tuple[list[str], list[str]]:
         """Set the locks of network interfaces again where somebody else has taken them away, and take away

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from xentool.domain.journal import Journal, unquoted
 from xentool.errors import ConfigError, HostError, LibxlError, StoppedError, XentoolError
 from xentool.toolstack.libxl import domains, saving
 from xentool.toolstack.libxl.creating import ANY_DOMID
@@ -17,13 +19,14 @@ from xentool.toolstack.libxl.savefile import STREAM, SaveFile, header_of
 from xentool.units import DomId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from xentool.domain.host import Host
     from xentool.toolstack.libxl.context import Context
 
 DOMID = DomId(3)
 UUID = "0f4c2b1a-0000-4000-8000-00000000abcd"
-SUSPENDED = {"domid": 3, "shutdown": True, "shutdown_reason": "suspend"}
+SUSPENDED = {"domid": 3, "uuid": UUID, "shutdown": True, "shutdown_reason": "suspend"}
 
 
 class Played:
@@ -31,7 +34,8 @@ class Played:
 
     handle = 1
 
-    def __init__(self) -> None:
+    def __init__(self, run_directory: Path) -> None:
+        self.run_directory = run_directory
         self.did: list[str] = []
         self.plays: dict[str, Callable[[], None]] = {}
         self.library = self
@@ -55,13 +59,24 @@ def fail() -> None:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+def played(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     monkeypatch.setattr(domains, "info", lambda _context, _domid: SUSPENDED)
-    return Played()
+    played = Played(tmp_path_factory.mktemp("run"))
+    yield played
+    assert not list((played.run_directory / "journal").glob("*")), "a journal says what is done"
 
 
 def save(played: Played, path: Path, after: str = "destroy") -> None:
-    saving.save(cast("Context", played), DOMID, str(path), after=after, config=b"{}")
+    host = cast("Host", SimpleNamespace(paths=SimpleNamespace(run=str(played.run_directory))))
+    saving.save(host, cast("Context", played), DOMID, str(path), after=after, config=b"{}")
+
+
+def entries(played: Played) -> list[dict[str, str]]:
+    """What the journal has for the next command."""
+    found = list(Journal(str(played.run_directory)).abandoned())
+    for entry in found:
+        entry.close(finished=False)
+    return [entry.facts for entry in found]
 
 
 @pytest.mark.parametrize(
@@ -86,16 +101,50 @@ def test_what_cannot_be_saved_runs_on_and_leaves_no_file(played: Played, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("call", "times"), [("fsync", 1), ("rename", 1), ("fsync", 2)])
+def test_who_cannot_be_resumed_is_left_to_the_next_command(played: Played, tmp_path: Path) -> None:
+    played.plays["suspend"] = played.plays["resume"] = fail
+    with pytest.raises(LibxlError) as failed:
+        save(played, tmp_path / "file")
+    assert "could not be resumed" in failed.value.__notes__[0]
+    (facts,) = entries(played)
+    assert (facts["uuid"], facts["save"]) == (UUID, "3 destroy")
+    (entry,) = (played.run_directory / "journal").iterdir()
+    entry.unlink()
+
+
+def test_what_the_journal_says_meanwhile(played: Played, tmp_path: Path) -> None:
+    """It is what a kill -9 would leave: the part's name before it is written to, the end before it begins."""
+    path = tmp_path / "a b\n\udcff"
+    seen: list[dict[str, str]] = []
+
+    def look() -> None:
+        (entry,) = (played.run_directory / "journal").iterdir()
+        seen.append(dict(line.split(" ", 1) for line in entry.read_text().splitlines()))
+
+    played.plays["suspend"] = played.plays["destroy"] = look
+    save(played, path)
+    assert [(facts["save"], "named" in facts) for facts in seen] == [
+        ("3 destroy", False),
+        ("3 destroy", True),
+    ]
+    part = unquoted(seen[0]["part"])
+    assert part.startswith(f"{os.path.realpath(tmp_path)}/a b\n\udcff.")
+    assert part.endswith(".part")
+
+
+@pytest.mark.parametrize(("call", "times"), [("fsync", 1), ("rename", 2), ("fsync", 2)])
 def test_a_disk_that_fails_at_the_end_is_no_saved_guest(
     played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, times: int
 ) -> None:
     left = [None] * times
 
-    def broken(*_: object) -> None:
+    real = getattr(os, call)
+
+    def broken(*given: object) -> None:
         left.pop()
         if not left:
             raise OSError(5, "Input/output error")
+        real(*given)
 
     monkeypatch.setattr(os, call, broken)
     with pytest.raises(HostError, match="Input/output error"):

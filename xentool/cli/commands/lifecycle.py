@@ -113,7 +113,7 @@ def collect(context: Context) -> int:
         context.write("".join(f"{line}\n" for line in lines))
     if failed:
         error = XentoolError(
-            "undo", "killed creates", failed[0], hint="mend that, and run `xentool gc` again"
+            "undo", "killed commands", failed[0], hint="mend that, and run `xentool gc` again"
         )
         for other in failed[1:]:
             error.add_note(f"and: {other}")

@@ -152,6 +152,11 @@ class NewFile:
         self._new = ""
         self._target = ""
 
+    @property
+    def part(self) -> str:
+        """The name of what is written so far; "" once it has its own, or if it has no other."""
+        return self._new
+
     def __enter__(self) -> Self:
         try:
             if not self.path:  # of which realpath would make the folder that we are in

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from xentool.domain.journal import Journal, quoted
 from xentool.domain.uuids import new_uuid
 from xentool.errors import ConfigError, UsageError, XentoolError
 from xentool.toolstack.libxl import domains, jsontext, savefile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
+    from xentool.domain.journal import Entry
     from xentool.toolstack.libxl.context import Context
     from xentool.toolstack.libxl.savefile import SaveFile
     from xentool.units import DomId
@@ -34,6 +36,7 @@ COOPERATIVE = 1
 
 
 def save(
+    host: Host,
     context: Context,
     domid: DomId,
     path: str,
@@ -57,11 +60,14 @@ def save(
 
     refuse_domain0("save", domid)
     step = progress or (lambda _name: None)
-    domains.info(context, domid)
+    uuid = str(domains.info(context, domid).get("uuid", ""))
     kept = _config_to_keep(context, domid) if config is None else _json(config)
     suspend = context.library.function("libxl_domain_suspend")
     to_disk = context.library.function("sync_file_range")
-    with savefile.NewFile(path) as file:
+    # A journal: who is killed here leaves a part of a file, and a guest that is suspended.
+    with Journal(host.paths.run).begin(uuid) as entry, savefile.NewFile(path) as file:
+        entry.note("part", quoted(file.part))
+        entry.note("save", f"{domid} {after}")
 
         def told(what: str) -> None:
             # What is written goes to the disk at once, so that the end has not to wait for all of it.
@@ -84,6 +90,7 @@ def save(
             # Either there is no file and the guest runs on, or there is one and the guest is as it was to be
             # left: one that runs on beside its file would change the disks that the file counts on.
             with without_interruption():
+                entry.note("named", quoted(path))
                 file.keep()
                 whole = True
                 _leave(context, domid, after)
@@ -91,7 +98,7 @@ def save(
             if whole:
                 cause.add_note(f"the domain is saved, whole, in {path}")
             else:
-                _go_on(context, domid, cause)
+                _go_on(context, domid, entry, cause)
             raise
 
 
@@ -107,7 +114,7 @@ def _leave(context: Context, domid: DomId, after: str) -> None:
         resume(context, domid)
 
 
-def _go_on(context: Context, domid: DomId, cause: BaseException) -> None:
+def _go_on(context: Context, domid: DomId, entry: Entry, cause: BaseException) -> None:
     """Have a guest that could not be saved run on."""
     from xentool.domain.remove import without_interruption
 
@@ -116,6 +123,8 @@ def _go_on(context: Context, domid: DomId, cause: BaseException) -> None:
             _resume_if_suspended(context, domid)
     except XentoolError as error:
         cause.add_note(f"and it could not be resumed: {error}")
+        cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+        entry.close(finished=False)
 
 
 def resume(context: Context, domid: DomId) -> None:

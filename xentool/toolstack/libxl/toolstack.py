@@ -143,7 +143,7 @@ class LibxlToolstack(NativeToolstack):
     ) -> None:
         from xentool.toolstack.libxl.saving import save
 
-        save(self.context, domid, path, after=after, config=config, progress=progress)
+        save(self._host, self.context, domid, path, after=after, config=config, progress=progress)
 
     def restore(
         self,
@@ -156,6 +156,11 @@ class LibxlToolstack(NativeToolstack):
         from xentool.toolstack.libxl.saving import restore
 
         return restore(self._host, self.context, path, config, paused=paused, progress=progress)
+
+    def resume(self, domid: DomId) -> None:
+        from xentool.toolstack.libxl.saving import resume
+
+        resume(self.context, domid)
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         from xentool.toolstack.libxl.configs import config_of
@@ -214,7 +219,7 @@ class LibxlToolstack(NativeToolstack):
             return [], []
         from xentool.domain.recover import finish_undone
 
-        return finish_undone(self._host, self._take_away)
+        return finish_undone(self._host, self._take_away, self.resume)
 
     def _take_away(self, host: Host, domid: DomId, uuid: str) -> None:
         """Destroy a half-made domain; of one that died meanwhile, what it left in the store and in files."""
