@@ -46,8 +46,8 @@ def test_what_is_no_json(text: str) -> None:
 
 
 def test_bytes_that_are_no_utf8_come_out_as_they_went_in() -> None:
-    name = b"caf\xe9".decode("utf-8", "surrogateescape")
-    assert b"caf\xe9" in write({"name": name, "none": None})
+    name = b"gr\xfcn".decode("utf-8", "surrogateescape")
+    assert b"gr\xfcn" in write({"name": name, "none": None})
     assert b"none" not in write({"name": name, "none": None})
 
 
