@@ -37,5 +37,8 @@ class Progress:
 def on_one_line(step: str) -> None:
     """Each step in the place of the one before; by hand: importing rich takes longer than most steps."""
     shown = f"\x1b[2m{step} …\x1b[0m" if step else ""
-    sys.stderr.write("\r\x1b[2K" + shown)
-    sys.stderr.flush()
+    try:
+        sys.stderr.write("\r\x1b[2K" + shown)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # the terminal is gone, and nobody looks: no reason to give up what was begun
