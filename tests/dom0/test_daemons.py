@@ -62,6 +62,27 @@ def until(text: str, log: Path) -> None:
         time.sleep(0.01)
 
 
+def test_nothing_that_stays_holds_the_output_of_the_command_that_started_it(
+    daemons: LinuxDaemons, log: Path
+) -> None:
+    """Or ``xentool create … 2>&1 | tee log`` would end with the guest, not with the command."""
+    reading, writing = os.pipe()
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(writing, number)
+        start(daemons, STAYING, log)
+    finally:
+        for number, descriptor in zip((1, 2), kept, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(writing)
+    until("here", log)
+    with open(reading, "rb") as output:
+        assert select.select([output], [], [], 20)[0]
+        assert output.read() == b""
+
+
 def test_it_runs_in_a_session_of_its_own(daemons: LinuxDaemons, log: Path) -> None:
     script = f"import os; print(os.environ['EXTRA'], os.read(0, 1), os.getsid(0) == os.getpid());{STAYING}"
     pid = start(daemons, script, log)

@@ -108,8 +108,11 @@ class LinuxDaemons:
         null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
         keeper = [KEEPER, f"bs={_READ_BYTES}", f"count={_READS}", "status=none"]
         try:
-            # With the log it holds the lock on it, until there is no more to come.
-            _spawn(keeper, {}, [(os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, log, 1)])
+            # With the log it holds the lock on it, until there is no more to come. Of ours it holds nothing:
+            # who reads what a command says, in a pipe, waits for the last one that could say more.
+            ends = ((os.POSIX_SPAWN_DUP2, reading, 0), (os.POSIX_SPAWN_DUP2, log, 1))
+            silent = (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0)
+            _spawn(keeper, {}, [*ends, silent])
             outputs = ((os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_DUP2, writing, 2))
             return _spawn(words, environment, [null, *outputs])
         finally:
