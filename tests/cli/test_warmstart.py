@@ -178,6 +178,13 @@ def test_a_run_that_took_libxl_is_no_model_for_those_that_need_not(
     assert (tmp_path / "start").exists() is kept
 
 
+def test_what_is_listed_as_a_module_need_not_be_one(folder: Path) -> None:
+    """As ``typing.io`` of Python 3.11, which the manual's machinery brings."""
+    assert run(folder, "help", "restore")[0] == 0
+    assert run(folder, "help", "restore")[2] or not files(folder)
+    assert warmstart._entry("typing.io", type("io", (), {})) is None  # type: ignore[arg-type]
+
+
 def test_what_is_imported_for_type_checkers_alone_comes_in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = {
         "module_a": "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from module_b import other\nvalue = 1\n",

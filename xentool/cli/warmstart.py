@@ -158,7 +158,9 @@ def _run(entry: Entry) -> bool:
 
 def _entry(name: str, module: ModuleType) -> Entry | None:
     """The module's entry, of Python's own bytecode file; None where there is none that is like the others."""
-    spec = module.__spec__
+    spec = getattr(
+        module, "__spec__", None
+    )  # what is listed as a module need not be one: typing.io is a class
     if spec is None or spec.name != name or type(spec.loader) is not SourceFileLoader:
         return None
     if spec.origin is None or spec.cached is None:
