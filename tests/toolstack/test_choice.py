@@ -15,6 +15,7 @@ from xentool.errors import ConfigError, HostError, NotFoundError, UnsupportedErr
 from xentool.toolstack import choice
 from xentool.toolstack.choice import TABLE, AutoToolstack
 from xentool.toolstack.libxl.plugging import plan_vif
+from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.native import NativeToolstack
 from xentool.toolstack.port import Toolstack
 from xentool.toolstack.views import RecordPlan
@@ -102,6 +103,15 @@ def test_what_is_not_always_natives_is_chosen_and_nothing_else() -> None:
     chosen.add("finish_undone")  # in which the taking away is chosen: see below
     assert chosen == {operation for operation, decides in DECIDED.items() if decides != "native"}
     assert chosen == set(CALLS) | {"create", "plan", "finish_undone"}
+
+
+def test_libxl_leaves_to_native_only_what_both_share() -> None:
+    """An operation of the port that `LibxlToolstack` forgets would be native's, of HVM guests too."""
+    shared = {
+        "resolve", "vifs", "disks", "channels", "console_path", "console_log", "cpupool_names",
+        "wait_for_shutdown", "relock",
+    }  # fmt: skip
+    assert operations() - set(vars(LibxlToolstack)) <= shared
 
 
 @pytest.mark.parametrize("operation", CALLS)
