@@ -52,12 +52,15 @@ def test_the_reasons(text: str, found: tuple[str, ...]) -> None:
     [
         ("type='hvm'", 'the native toolstack does not do that: type="hvm" (HVM guests)'),
         ("vtpm=['backend=x']", "the native toolstack does not do that: vtpm= (virtual TPMs)"),
+        ("pci=['03:00.0']", "the native toolstack does not do that: pci= (PCI devices of the host)"),
+        ("irqs=[5]; ioports=['3f8']", "the native toolstack does not do that: irqs= (physical interrupts"),
+        ("ioports=['3f8']", "the native toolstack does not do that: ioports= (I/O ports of the host"),
     ],
 )
 def test_the_refusal_says_what(text: str, reason: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
         check_native(load(text))
-    assert caught.value.reason == reason
+    assert caught.value.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("guest_type", GuestType.WORDS)

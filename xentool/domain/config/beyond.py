@@ -51,8 +51,7 @@ def _found(config: DomainConfig) -> Iterator[tuple[str, str]]:
             from xentool.domain.config.keys import find_key
 
             key = find_key(name)
-            about = key.doc.rstrip(".") if key else name
-            yield _written(name, value), f"{about[0].lower()}{about[1:]}"
+            yield _written(name, value), key.about if key else name
     for disk in config.disks:
         for word, about in _of_disk(disk):
             yield f"disk {disk.vdev}: {word}", about

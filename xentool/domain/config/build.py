@@ -131,7 +131,7 @@ def _account_for_every_key(reader: Reader, guest_type: GuestType) -> list[Key]:
             whom = " and ".join(other.upper() for other in key.types)
             reader.warn(name, f"concerns {whom} guests only; it is ignored")
         elif key.status == "ignored":
-            reader.warn(name, f"has no effect: {key.doc[0].lower()}{key.doc[1:-1]}")
+            reader.warn(name, f"has no effect: {key.about}")
     return further
 
 

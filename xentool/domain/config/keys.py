@@ -47,6 +47,13 @@ class Key(Frozen):
     ) -> None:
         set_slots(self, locals())
 
+    @property
+    def about(self) -> str:
+        """`doc` as a part of a sentence: "virtual TPMs", "PCI devices of the host"."""
+        doc = self.doc.removesuffix(".")
+        rest = doc.split(" ", 1)[0][1:]
+        return doc if rest != rest.lower() else f"{doc[0].lower()}{doc[1:]}"
+
     def concerns(self, guest_type: str) -> bool:
         """Whether the key means anything to a guest of that type."""
         return not self.types or guest_type in self.types
