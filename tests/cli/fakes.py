@@ -277,7 +277,7 @@ class FakeBackend:
         self.closed = False
         self.chosen = ""
         self.say: Callable[[str], None] | None = None
-        self.host = SimpleNamespace(hypercalls=SimpleNamespace(version=lambda: (4, 20)))
+        self.host = SimpleNamespace(release=(4, 20))
 
     @property
     def toolstack(self) -> FakeToolstack:

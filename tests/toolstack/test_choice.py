@@ -226,6 +226,10 @@ class WithoutXen:
     def hypercalls(self) -> None:
         raise HostError("use", "Xen on this machine", "there is none")
 
+    @property
+    def release(self) -> None:
+        return self.hypercalls
+
 
 def test_a_plan_for_libxl_is_its_record_and_takes_neither_libxl_nor_xen() -> None:
     def never() -> Toolstack:

@@ -17,6 +17,8 @@ from xentool.units import KIB, PAGE_SIZE, DomId, format_size, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
     from xentool.domain.plan import Plan
@@ -38,7 +40,8 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
         XenError: Xen refused.
     """
     with xl_lock(host.paths.lock):
-        check_free(host, plan.config.name, plan.uuid)
+        infos = host.hypercalls.domain_infos()
+        check_free(host, plan.config.name, plan.uuid, [(info.domid, info.handle) for info in infos])
         _check_memory(host, plan)
         entry.note("creating", plan.config.name)
         domid = _create(host, plan)
@@ -56,28 +59,29 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
     return domid
 
 
-def check_free(host: Host, name: str, uuid: str) -> None:
+def check_free(host: Host, name: str, uuid: str, there: Sequence[tuple[int, bytes]]) -> None:
     """Refuse a name and a uuid that another domain has; under xl's lock, so that it stays so.
+
+    `there` are the domains that there are, each with Xen's handle on it: its uuid.
 
     Raises:
         InUseError: one of them belongs to another.
     """
-    infos = host.hypercalls.domain_infos()
-    names = names_of(host.store, [info.domid for info in infos])
-    handle = uuid_bytes(uuid)
-    for info in infos:
-        if names.get(DomId(info.domid)) == name:
+    names = names_of(host.store, [domid for domid, _handle in there])
+    wanted = uuid_bytes(uuid)
+    for domid, handle in there:
+        if names.get(DomId(domid)) == name:
             raise InUseError(
                 "create domain",
                 name,
-                f"domain {info.domid} has that name",
-                hint=f"choose another name (name=…), or `xentool destroy {info.domid}`",
+                f"domain {domid} has that name",
+                hint=f"choose another name (name=…), or `xentool destroy {domid}`",
             )
-        if info.handle == handle:
+        if handle == wanted:
             raise InUseError(
                 "create domain",
                 name,
-                f"domain {info.domid} has its uuid, {uuid}",
+                f"domain {domid} has its uuid, {uuid}",
                 hint="leave uuid out of the config to get a new one",
             )
 

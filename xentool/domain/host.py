@@ -57,6 +57,18 @@ class Host:
         return self._hypercalls
 
     @property
+    def release(self) -> tuple[int, int]:
+        """The release of Xen that runs, as (4, 17): Linux knows it, and is quicker to ask than Xen."""
+        try:
+            found = []
+            for name in ("major", "minor"):
+                with open(f"{self.paths.xen_release}/{name}", "rb", 0) as file:
+                    found.append(int(file.read(16)))
+        except (OSError, ValueError):
+            return self.hypercalls.version()
+        return found[0], found[1]
+
+    @property
     def store(self) -> StoreClient:
         if self._store is None:
             self._store = self._open_store()

@@ -43,15 +43,23 @@ def resolve(host: Host, name_or_domid: str) -> DomId:
     Raises:
         NotFoundError: there is none.
     """
-    domid = _number(name_or_domid)
+    domid = number_of(name_or_domid)
     if domid is not None:
         host.hypercalls.domain_info(domid)  # raises NotFoundError
         return domid
-    names = names_of(host.store, [info.domid for info in host.hypercalls.domain_infos()])
-    for domid, name in names.items():
-        if name == name_or_domid:
+    return named(host.store, name_or_domid, [info.domid for info in host.hypercalls.domain_infos()])
+
+
+def named(store: StoreClient, name: str, domids: Sequence[int]) -> DomId:
+    """The one of `domids` that has that name.
+
+    Raises:
+        NotFoundError: none has.
+    """
+    for domid, known in names_of(store, domids).items():
+        if known == name:
             return domid
-    raise _nobody(name_or_domid)
+    raise _nobody(name)
 
 
 def resolve_introduced(host: Host, name_or_domid: str) -> tuple[DomId, str]:
@@ -80,7 +88,7 @@ def find_introduced(host: Host, name_or_domid: str, nodes: Sequence[str]) -> tup
         NotFoundError: there is none.
     """
     store = host.store
-    domid = _number(name_or_domid)
+    domid = number_of(name_or_domid)
     found = [domid]
     if domid is None:
         listed = [int(child) for child in store.directory("/local/domain") if child.isdigit()]
@@ -98,7 +106,7 @@ def find_introduced(host: Host, name_or_domid: str, nodes: Sequence[str]) -> tup
     raise _nobody(name_or_domid)
 
 
-def _number(text: str) -> DomId | None:
+def number_of(text: str) -> DomId | None:
     """The domid that `text` writes; None if it is a name.
 
     Raises:

@@ -10,7 +10,9 @@ from __future__ import annotations
 class Paths:
     """The folders and files of one host; a mock host has its own set under its folder."""
 
-    __slots__ = ("console_logs", "domid_history", "kernel_cache", "lock", "run", "userdata", "xl_conf")
+    __slots__ = (
+        "console_logs", "domid_history", "kernel_cache", "lock", "run", "userdata", "xen_release", "xl_conf",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -22,6 +24,7 @@ class Paths:
         kernel_cache: str,
         xl_conf: str,
         console_logs: str,
+        xen_release: str,
     ) -> None:
         self.run = run
         """xentool's own run folder: the journal of creates."""
@@ -37,6 +40,8 @@ class Paths:
         """xl's own settings: what the devices of this host are by default."""
         self.console_logs = console_logs
         """The console daemon's logs, if it keeps them."""
+        self.xen_release = xen_release
+        """Where Linux says which Xen it runs on: a folder with files ``major`` and ``minor``."""
 
     @classmethod
     def of_host(cls) -> Paths:
@@ -49,6 +54,7 @@ class Paths:
             kernel_cache="/var/cache/xentool/kernels",
             xl_conf="/etc/xen/xl.conf",
             console_logs="/var/log/xen/console",
+            xen_release="/sys/hypervisor/version",
         )
 
     @classmethod
@@ -62,4 +68,5 @@ class Paths:
             kernel_cache=f"{directory}/kernels",
             xl_conf=f"{directory}/xl.conf",
             console_logs=f"{directory}/console",
+            xen_release=f"{directory}/version",
         )

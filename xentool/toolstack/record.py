@@ -64,7 +64,7 @@ def planned_record(host: Host, config: DomainConfig, why: str) -> RecordPlan:
     from xentool.domain.uuids import new_uuid
 
     try:
-        release = host.hypercalls.version()
+        release = host.release
     except HostError:
         from xentool.abi.versions import NEWEST
 
@@ -92,7 +92,7 @@ def libxl_record(
         config = config.replace(vifs=tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs))
     placed = config.cpus is not None or config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
-    return dict(domain_config(config, uuid, nodes, xen_version=release or host.hypercalls.version()))
+    return dict(domain_config(config, uuid, nodes, xen_version=release or host.release))
 
 
 def refuse_lock(vif: Vif) -> None:

@@ -36,7 +36,7 @@ def test_any_text_is_a_value_or_refused(text: str) -> None:
         found = parse(text)
     except ValueError:
         return
-    assert found == json.loads(text, strict=False)
+    assert repr(found) == repr(json.loads(text, strict=False))  # NaN is not itself
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}{}", "[1,]", "nul", '{"a" 1}', "[" * 100_000])

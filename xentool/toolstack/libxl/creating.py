@@ -19,7 +19,7 @@ from xentool.errors import NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.record import libxl_record
-from xentool.units import KIB, DomId, format_size
+from xentool.units import KIB, DomId, format_size, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def make(
             step("claiming name and memory")
             with Struct(context, "domain_config") as wanted, xl_lock(host.paths.lock):
                 wanted.fill(record)
-                check_free(host, name, uuid)
+                views = [domains.view_of(facts, None) for facts in domains.infos(context)]
+                check_free(host, name, uuid, [(view.domid, uuid_bytes(view.uuid)) for view in views])
                 _check_memory(context, record, name)
                 entry.note("creating", name)
                 step("libxl builds it")

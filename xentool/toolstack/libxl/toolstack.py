@@ -50,7 +50,7 @@ class LibxlToolstack(NativeToolstack):
         self._say = say
         self._verbosity = verbosity
         self._context: Context | None = None
-        self._library = open_library(host.hypercalls.version())
+        self._library = open_library(host.release)
         if self._library.warning and say is not None:
             say(self._library.warning)
 
@@ -84,6 +84,16 @@ class LibxlToolstack(NativeToolstack):
             self._context = None
 
     # What libxl does of the port.
+
+    def resolve(self, name_or_domid: str) -> DomId:
+        from xentool.toolstack.libxl import domains
+
+        domid = names.number_of(name_or_domid)
+        if domid is not None:
+            domains.info(self.context, domid)  # raises NotFoundError
+            return domid
+        there = [domains.view_of(facts, None).domid for facts in domains.infos(self.context)]
+        return names.named(self._host.store, name_or_domid, there)
 
     def domains(self) -> Sequence[DomainView]:
         from xentool.toolstack.libxl import domains

@@ -41,10 +41,10 @@ MEANINGS: tuple[Meaning, ...] = (
         "its own words are in /var/log/xen/qemu-dm-NAME.log",
     ),
     (
-        ("on QMP socket", "QMP connection", "to QMP socket"),
+        ("error on QMP socket", "connect to QMP socket"),
         LibxlError,
         "its device model (QEMU) has ended, or does not answer",
-        "its last words are in /var/log/xen/qemu-dm-NAME.log; `xentool destroy` ends what is left of the guest",
+        "its last words are in /var/log/xen/qemu-dm-NAME.log; `xentool destroy` ends the guest",
     ),
     (
         (
