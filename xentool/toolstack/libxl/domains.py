@@ -11,7 +11,7 @@ from xentool.errors import LibxlError, NotFoundError
 from xentool.toolstack.libxl.codes import FAIL, NOPARAVIRT
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.views import DomainView
-from xentool.units import DomId
+from xentool.units import DOMAIN0, DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,9 +92,15 @@ def reason_of(facts: Facts) -> int | None:
     return REASONS.index(word) if word in REASONS else None
 
 
-def destroy(context: Context, domid: DomId) -> None:
-    from xentool.domain.lifecycle import refuse_domain0
+def refuse_domain0(action: str, domid: DomId) -> None:
+    """The rule that all toolstacks have; where it does not hold, nothing is loaded for it."""
+    if domid == DOMAIN0:
+        from xentool.domain import lifecycle
 
+        lifecycle.refuse_domain0(action, domid)
+
+
+def destroy(context: Context, domid: DomId) -> None:
     refuse_domain0("destroy", domid)
     info(context, domid)
     function = context.library.function("libxl_domain_destroy")
@@ -128,8 +134,6 @@ def reboot(context: Context, domid: DomId, *, acpi: bool = False) -> None:
 
 
 def _ask_to_stop(context: Context, domid: DomId, verb: str, name: str, trigger: str) -> None:
-    from xentool.domain.lifecycle import refuse_domain0
-
     refuse_domain0(verb, domid)
     info(context, domid)
     function = context.library.function(name)

@@ -56,9 +56,7 @@ def save(
     """
     if after not in AFTER:
         raise UsageError("save domain", domid, f"'{after}' is none of {', '.join(AFTER)}")
-    from xentool.domain.lifecycle import refuse_domain0
-
-    refuse_domain0("save", domid)
+    domains.refuse_domain0("save", domid)
     step = progress or (lambda _name: None)
     uuid = str(domains.info(context, domid).get("uuid", ""))
     kept = _config_to_keep(context, domid) if config is None else _json(config)
