@@ -58,6 +58,7 @@ QEMU_GONE = "libxl: error: libxl_qmp.c:1581:qmp_ev_fd_callback: Domain 5:Unexpec
 PYGRUB_GONE = "libxl: error: libxl_bootloader.c:711:f: Domain 5:unexpected eof copying bootloader pty"
 KERNEL_IN_FIRMWARE = NO_KERNEL.replace("/x", "/boot/firmware/vmlinuz")
 NO_HVMLOADER = NO_KERNEL.replace("/x", "/usr/lib/xen-4.17/boot/hvmloader")
+NO_STORE = "libxl: error: libxl_xshelp.c:154:f: Domain 6:Failed to get dompath: Bad file descriptor"
 NO_BIOS = "libxl: error: libxl_dom.c:845:f: failed to read BIOS file: No such file or directory"
 NO_MEMORY = "xc: error: panic: xg_dom_boot.c:119: xc_dom_boot_mem_init: can't allocate low memory for domain"
 
@@ -93,6 +94,7 @@ NO_MEMORY = "xc: error: panic: xg_dom_boot.c:119: xc_dom_boot_mem_init: can't al
         (-3, NO_BIOS, HostError, "firmware that an HVM guest"),
         (-5, NO_MEMORY, NoMemoryError, "not enough free memory"),
         (-26, QMP, LibxlError, r"\(QEMU\) has ended, or does not answer \(error on QMP socket: Connection"),
+        (-3, NO_STORE, HostError, "XenStore's daemon cannot be reached"),
         (-9, "", TimedOutError, "did not answer in time$"),
         (-5, "", NoMemoryError, "not enough memory$"),
         (-3, "", LibxlError, "ERROR_FAIL, and no more"),

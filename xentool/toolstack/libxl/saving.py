@@ -74,7 +74,7 @@ def save(
 
         file.write(savefile.header_of(kept))
         step("saving its memory")
-        whole = False
+        whole = ended = False
         try:
             context.run(
                 "save domain",
@@ -92,9 +92,12 @@ def save(
                 file.keep()
                 whole = True
                 _leave(context, domid, after)
+                ended = True
         except BaseException as cause:
             if whole:
                 cause.add_note(f"the domain is saved, whole, in {path}")
+                if not ended:
+                    _leave_to_the_next(entry, cause)
             else:
                 _go_on(context, domid, entry, cause)
             raise
@@ -121,8 +124,12 @@ def _go_on(context: Context, domid: DomId, entry: Entry, cause: BaseException) -
             _resume_if_suspended(context, domid)
     except XentoolError as error:
         cause.add_note(f"and it could not be resumed: {error}")
-        cause.add_note("the next xentool command, or `xentool gc`, tries once more")
-        entry.close(finished=False)
+        _leave_to_the_next(entry, cause)
+
+
+def _leave_to_the_next(entry: Entry, cause: BaseException) -> None:
+    cause.add_note("the next xentool command, or `xentool gc`, tries once more")
+    entry.close(finished=False)
 
 
 def resume(context: Context, domid: DomId) -> None:

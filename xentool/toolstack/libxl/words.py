@@ -58,7 +58,7 @@ MEANINGS: tuple[Meaning, ...] = (
         'apt-get install seabios (ovmf, for bios = "ovmf") and Xen\'s own hvmloader',
     ),
     (
-        ("Unable to open xenstore", "cannot connect to xenstore"),
+        ("Unable to open xenstore", "cannot connect to xenstore", "Failed to get dompath: (Bad file|Broken)"),
         HostError,
         "XenStore's daemon cannot be reached",
         "does xenstored run? `systemctl status xenstored`",
