@@ -44,10 +44,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *argv: str) -> tuple[int, str, set[str]]:
+def run(folder: Path, *argv: str, mock: str = "") -> tuple[int, str, set[str]]:
     """The exit code, the output, and the modules that came out of the command's file."""
     variables = ("COV", "XENTOOL", "PYTHONDONTWRITE")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(variables)}
+    if mock:
+        environment |= {"XENTOOL_BACKEND": "mock", "XENTOOL_MOCK_DIR": mock}
     done = subprocess.run(
         [sys.executable, "-I", "-c", RUN.replace("FOLDER", repr(str(folder))), *argv],
         env=environment, capture_output=True, text=True, timeout=60, check=False,
@@ -67,6 +69,23 @@ def test_the_second_run_begins_with_what_the_first_imported(folder: Path) -> Non
     second = run(folder, "version")
     assert second[:2] == first[:2]
     assert {"xentool.cli.fast", "xentool.cli.table", "xentool.cli.commands.about"} <= second[2]
+
+
+def test_the_command_that_imports_the_most_has_a_file_too(folder: Path) -> None:
+    mock, kernel, image = str(folder / "mock"), str(folder / "kernel"), folder / "disk.img"
+    os.mkdir(mock, 0o700)
+    image.write_bytes(bytes(1 << 20))
+    config = folder / "full.cfg"
+    config.write_text(
+        f"name='full'; kernel='{kernel}'; memory=16; vif=['bridge=xenbr0,lock,ips=10.0.0.5']\n"
+        f"cpus='0'; disk=['{image},raw,xvda,w']; channel=['connection=pty,name=x']\n"
+    )
+    try:
+        assert run(folder, "mock", "kernel", kernel, mock=mock)[0] == 0
+        assert run(folder, "create", str(config), mock=mock)[0] == 0
+        assert "start.create" in {".".join(path.name.split(".")[:2]) for path in files(folder)}
+    finally:
+        run(folder, "mock", "stop", mock=mock)
 
 
 def test_a_source_that_changed_is_what_counts(folder: Path) -> None:

@@ -38,7 +38,8 @@ _PYC_CHECKED_BY_TIME = MAGIC_NUMBER + bytes(4)
 _GROUPS = ("lab", "mock", "store")
 _LARGE = ("click", "rich", "yaml")
 """What only some runs of a command import, those on a terminal for one: such a run is no model."""
-_MAX_MODULES = 150
+_MAX_MODULES = 250
+"""More than a create of a guest with every kind of device imports, which is the most."""
 _LIBXL = "xentool.toolstack.libxl"
 _LIBXLS_OWN = ("save", "restore")
 """What libxl does in any case. Elsewhere a run that took it is no model, unless it was asked for by name."""
