@@ -135,12 +135,64 @@ def test_codes_have_the_names_of_libxl() -> None:
     assert all(0 < -code < len(NAMES) for code in OF_CODES)
 
 
-def test_every_meaning_can_be_met_and_has_a_way_out() -> None:
-    for patterns, _kind, reason, hint in MEANINGS:
-        assert reason
-        assert hint
-        for pattern in patterns:
-            re.compile(pattern)
+SAID = {
+    "no room": ("write failed: Disk quota exceeded", "write failed: File too large"),
+    "did not start": ("device model required but not running", "domain 3 device model: startup timed out"),
+    "has ended, or does not answer": ("Failed to connect to QMP socket /x",),
+    "firmware": (
+        "failed to read ACPI firmware file /x",
+        "failed to read SMBIOS firmware file /x",
+        "initializing domain firmware failed",
+    ),
+    "XenStore's daemon": ("Unable to open xenstore connection", "cannot connect to xenstore"),
+    "is there already": (
+        "device already exists in xenstore",
+        "USB device already attached to a domain",
+        "PCI device already assigned to a different guest",
+    ),
+    "does not suspend": (
+        "guest didn't acknowledge suspend, cancelling request",
+        "guest did not suspend, timed out",
+    ),
+    "ends before the guest": ("PAGE_DATA record truncated: length 4, min 8",),
+    "no saved guest, damaged": (
+        "Invalid marker: Got 0x0",
+        "Unexpected CHECKPOINT_END record in stream",
+        "Mandatory record 0x77 (Unknown) not handled",
+        "Unrecognised record 0x77",
+        "Record (0x77, Unknown) length 0x9 exceeds max (0x8)",
+        "HVM_CONTEXT record wrong size: length 4, expected 8",
+        "Unknown type 0x3 for pfn 0x9",
+    ),
+    "not enough free memory": ("Failed to allocate memory for batch", "Failed to populate physmap"),
+    "hotplug script failed": ("unable to open /dev/null for hotplug script",),
+    "cannot be opened": ("no suitable backend for disk xvda", "unable to add disk devices"),
+    "cannot be read, or Xen": ("type is not supported by the hypervisor",),
+    "no such cpupool": ("Illegal pool specified: x",),
+}
+"""What is said, by the reason that it gives; with the lines above, something for each pattern."""
+
+
+def test_every_meaning_can_be_met_and_none_hides_another() -> None:
+    lines = [
+        line
+        for name, text in globals().items()
+        if name.isupper() and isinstance(text, str)
+        for line in text.splitlines()
+    ]
+    for reason, said in SAID.items():
+        for text in said:
+            raw = f"libxl: error: libxl_x.c:1:f: Domain 3:{text}"
+            lines.append(raw)
+            assert reason in failure("do", "it", -3, [parse_line(raw)]).reason, text
+    unmet = [
+        pattern
+        for patterns, *_ in MEANINGS
+        for pattern in patterns
+        if not any(re.search(pattern, line) for line in lines)
+    ]
+    assert unmet == []
+    assert all(reason and hint for _, _, reason, hint in MEANINGS)
 
 
 def test_words_are_without_their_place() -> None:
