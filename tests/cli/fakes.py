@@ -287,7 +287,13 @@ class FakeBackend:
     def planner(self) -> FakeToolstack:
         return self.fake
 
-    def choose(self, toolstack: str, say: Callable[[str], None] | None = None, verbosity: int = 1) -> None:
+    def choose(
+        self,
+        toolstack: str,
+        say: Callable[[str], None] | None = None,
+        verbosity: int = 1,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
         self.chosen = toolstack
         self.say = say
 

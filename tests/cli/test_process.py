@@ -26,7 +26,7 @@ class Toolstack:
 
 class Backend:
     toolstack = Toolstack()
-    def choose(self, toolstack, say, verbosity): pass
+    def choose(self, toolstack, say, verbosity, warn): pass
     def collect(self): return [], []
     def close(self): pass
 """

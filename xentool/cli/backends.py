@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from xentool.store.client import StoreClient
     from xentool.toolstack.port import Toolstack
 
+    Say = Callable[[str], None]
+
 XEN_LOCK_DIRECTORY = "/var/lock"
 """Where Xen's tools keep their locks (XEN_LOCK_DIR, as Debian configures it)."""
 
@@ -33,7 +35,7 @@ class Backend:
         open_hypervisor: Callable[[], Hypervisor],
         open_store: Callable[[], StoreClient],
         make_dom0: Callable[[], Dom0],
-        open_libxl: Callable[[Host, Callable[[str], None] | None, int], Toolstack],
+        open_libxl: Callable[[Host, Say | None, int, Say | None], Toolstack],
     ) -> None:
         self.paths = paths
         self.lock_directory = lock_directory
@@ -44,14 +46,18 @@ class Backend:
         self._host: Host | None = None
         self._toolstack: Toolstack | None = None
         self._chosen = "auto"
-        self._say: Callable[[str], None] | None = None
+        self._say: Say | None = None
+        self._warn: Say | None = None
         self._verbosity = 0
 
-    def choose(self, toolstack: str, say: Callable[[str], None] | None = None, verbosity: int = 1) -> None:
+    def choose(
+        self, toolstack: str, say: Say | None = None, verbosity: int = 1, warn: Say | None = None
+    ) -> None:
         """Use "auto", "native" or "libxl" from here on; `say` is told which does what, and why, and by
-        `verbosity` more or less of what libxl says."""
+        `verbosity` more or less of what libxl says; `warn`, what everybody should know."""
         self._chosen = toolstack
         self._say = say
+        self._warn = warn
         self._verbosity = verbosity
 
     @property
@@ -87,7 +93,7 @@ class Backend:
         return NativeToolstack(self.host)
 
     def _libxl(self) -> Toolstack:
-        return self._open_libxl(self.host, self._say, self._verbosity)
+        return self._open_libxl(self.host, self._say, self._verbosity, self._warn)
 
     @property
     def store(self) -> StoreClient:
@@ -137,10 +143,10 @@ def _xen() -> Backend:
 
         return LinuxDom0()
 
-    def open_libxl(host: Host, say: Callable[[str], None] | None, verbosity: int) -> Toolstack:
+    def open_libxl(host: Host, say: Say | None, verbosity: int, warn: Say | None) -> Toolstack:
         from xentool.toolstack.libxl.toolstack import LibxlToolstack
 
-        return LibxlToolstack(host, say=say, verbosity=verbosity)
+        return LibxlToolstack(host, say=say, verbosity=verbosity, warn=warn)
 
     return Backend(Paths.of_host(), XEN_LOCK_DIRECTORY, open_hypervisor, open_store, make_dom0, open_libxl)
 
@@ -167,7 +173,7 @@ def _mock() -> Backend:
 
         return MockDom0(directory)
 
-    def open_libxl(_host: Host, _say: Callable[[str], None] | None, _verbosity: int) -> Toolstack:
+    def open_libxl(_host: Host, _say: Say | None, _verbosity: int, _warn: Say | None) -> Toolstack:
         from xentool.errors import HostError
 
         raise HostError(

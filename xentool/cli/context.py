@@ -46,7 +46,9 @@ class Context:
     def backend(self) -> Backend:
         if self._opened is None:
             self._opened = self._open_backend(self.backend_name)
-            self._opened.choose(self.toolstack_name, self.note if self.verbose else None, self.verbose)
+            self._opened.choose(
+                self.toolstack_name, self.note if self.verbose else None, self.verbose, self.note
+            )
         return self._opened
 
     @property

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class LibxlToolstack(NativeToolstack):
     """Implements `xentool.toolstack.port.Toolstack` by libxl, and what libxl offers beyond.
 
-    `say` hears what libxl says as it says it, and what is to be said of this libxl itself; without it what
-    matters is in the errors. With a `verbosity` of 1 that is what a sysadmin may want to know, with 2 each
-    detail, with 3 what developers of libxl want to know.
+    `say` hears what libxl says as it says it; without it what matters is in the errors. With a `verbosity`
+    of 1 that is what a sysadmin may want to know, with 2 each detail, with 3 what libxl's developers want.
+    `warn` hears what is to be said of this libxl itself: that nobody tried it.
 
     Raises:
         HostError: there is no libxl for the Xen that runs, or it is not as we rely on it to be.
@@ -45,14 +45,15 @@ class LibxlToolstack(NativeToolstack):
         *,
         say: Callable[[str], None] | None = None,
         verbosity: int = 1,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(host)
         self._say = say
         self._verbosity = verbosity
         self._context: Context | None = None
         self._library = open_library(host.release)
-        if self._library.warning and say is not None:
-            say(self._library.warning)
+        if self._library.warning and warn is not None:
+            warn(self._library.warning)
 
     @property
     def context(self) -> Context:
