@@ -57,6 +57,7 @@ def test_a_vif_is_listed_as_it_was_attached_and_its_number_is_taken(
     assert toolstack.vifs([GUEST]) == []
 
 
+@pytest.mark.once
 def test_a_vif_is_detached_by_its_mac(toolstack: Toolstack, guest: DomId, vif: int) -> None:
     assert toolstack.detach_vif(GUEST, MAC.upper(), force=True) == (guest, vif)
     assert toolstack.vifs([GUEST]) == []
