@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from xentool.domain.paths import Paths
 from xentool.errors import MockHostError
 from xentool.hypervisor.calls import Hypercalls
 from xentool.hypervisor.mock.remote import RemoteMock, connect
@@ -68,6 +69,19 @@ def test_stopping_leaves_only_logs(directory: str) -> None:
     assert sorted(os.listdir(directory)) == ["console", "mockhost.log"]
     assert not stop(directory)
     assert not is_running(directory)
+
+
+def test_what_commands_wrote_about_domains_ends_with_the_host(directory: str) -> None:
+    paths = Paths.under(ensure_running(directory))
+    for folder in (paths.run, paths.userdata, paths.console_logs, paths.kernel_cache):
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, "of-a-domain").write_text("x")
+    Path(paths.domid_history).write_text("1 2\n")
+    pid = pid_of(directory)
+    stop(directory)
+    wait_for_end(pid)
+    left = {str(path.relative_to(directory)) for path in Path(directory).rglob("*") if path.is_file()}
+    assert left - {"lock"} == {"mockhost.log", "console/of-a-domain", "kernels/of-a-domain"}
 
 
 def test_sigterm_ends_it_as_stopping_does(directory: str) -> None:

@@ -363,7 +363,7 @@ daemon's socket.""",
         "xentool.cli.labtable:MOCK",
         text="""\
 Commands with `--backend mock` start it themselves. It ends by `mock stop`, or by itself when it has had no
-domain and no visitor for a while, and leaves nothing behind.""",
+domain and no visitor for a while, and leaves its logs behind.""",
     ),
     Command("version", "Print xentool's version", _COMMANDS + "about:version"),
     Command(

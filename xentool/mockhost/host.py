@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from xentool.domain.paths import Paths
 from xentool.errors import MockHostError
 from xentool.hypervisor.mock.arena import Arena
 from xentool.hypervisor.mock.remote import SOCKET_NAME
@@ -73,7 +74,7 @@ class MockHost:
         self._changed()
 
     def run(self) -> None:
-        """Serve; then leave nothing behind but the logs."""
+        """Serve; then leave nothing behind but the logs, and unpacked kernels for the next host."""
         try:
             self._loop.run()
         finally:
@@ -111,6 +112,9 @@ class MockHost:
         self._loop.stop()
 
     def _remove_sockets(self) -> None:
+        """Be found no longer. What is of this host goes first: another may start as soon as they are gone."""
+        if os.path.lexists(self._paths[0]):
+            self._forget_domains()
         for path in self._paths:
             if os.path.lexists(path):
                 os.unlink(path)
@@ -134,6 +138,16 @@ class MockHost:
         os.close(self._pid_file)
         if self._owner >= 0:
             os.close(self._owner)
+
+    def _forget_domains(self) -> None:
+        """Take away what commands wrote about domains, as a real host's /run loses it when the host ends."""
+        import shutil
+
+        paths = Paths.under(self.directory)
+        for folder in (paths.run, paths.userdata):
+            shutil.rmtree(folder, ignore_errors=True)
+        if os.path.lexists(paths.domid_history):
+            os.unlink(paths.domid_history)
 
 
 class _Signals:
