@@ -74,7 +74,7 @@ def as_c_has_it(words: str) -> str:
 
 def as_we_have_it(given: object) -> str:
     if given in KIND_OF:
-        return KIND_OF[given]  # type: ignore[index]
+        return KIND_OF[given]
     assert given in (ctypes.c_void_p, ctypes.c_char_p) or issubclass(given, ctypes._Pointer)  # type: ignore[arg-type]
     return "pointer"
 
