@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.devices.vif.fakedom0 import GUEST, OTHER, FakeHost
-from xentool.devices.vif.locks import relock
+from xentool.devices.vif.locks import locked_names, relock, unlock
 from xentool.errors import HostError
+from xentool.units import DomId
 
 MAC = "00:16:3e:01:02:03"
 
@@ -76,3 +77,14 @@ def test_without_a_firewall(host: FakeHost) -> None:
     record(host, 0, lock="")
     with pytest.raises(HostError, match="nftables"):
         relock(host)
+
+
+def test_locks_go_with_interfaces_that_another_takes_away(host: FakeHost) -> None:
+    record(host, 0, lock="10.0.0.5")
+    record(host, 1)
+    record(host, 2, lock="", vifname="web2")
+    assert locked_names(host, DomId(GUEST)) == ["vif7.0", "web2", "vif7.2"]
+    assert locked_names(host, DomId(GUEST), 0) == ["vif7.0"]
+    assert locked_names(host, DomId(GUEST), 1) == locked_names(host, DomId(OTHER)) == []
+    unlock(host, locked_names(host, DomId(GUEST), 2))
+    assert host.done == ["unguard web2", "unguard vif7.2"]

@@ -144,7 +144,7 @@ def stop(host: DeviceHost, domid: DomId) -> None:
             domid,
             f"it runs without privileges, as user {user.decode('ascii', 'replace')}: its arguments cannot be "
             "believed",
-            hint=f"use `xl destroy {domid}`",
+            hint=f"use --toolstack libxl, or `xl destroy {domid}`",
         )
     while (daemon := _find(host, domid)) is not None:
         try:

@@ -13,7 +13,7 @@ from xentool.units import DOMAIN0, DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xentool.devices.device import Address, DeviceHost
 
@@ -50,6 +50,28 @@ def relock(host: DeviceHost) -> tuple[list[str], list[str]]:
     for name in stale:
         firewall.unguard(name)
     return sorted(restored), stale
+
+
+def locked_names(host: DeviceHost, domid: DomId, devid: int | None = None) -> list[str]:
+    """What the locked interfaces of a domain are called (or the one of that number), while they are there.
+
+    For toolstacks that take interfaces away and know of no locks; `unlock` is for afterwards.
+    """
+    names: list[str] = []
+    for device in recorded(host.store, domid, "vif"):
+        address = device.address
+        ours = address is not None and address.backend == DOMAIN0 and "lock" in device.nodes
+        if address is None or not ours or devid not in (None, address.devid):
+            continue
+        own = own_name(address)
+        names += dict.fromkeys((device.nodes.get("vifname", own), own))
+    return names
+
+
+def unlock(host: DeviceHost, names: Sequence[str]) -> None:
+    """Take away the locks of interfaces that have gone."""
+    for name in names:
+        host.dom0.firewall.unguard(name)
 
 
 def _locked(host: DeviceHost) -> Iterator[tuple[Address, Mapping[str, str]]]:

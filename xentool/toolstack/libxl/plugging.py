@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from xentool.devices.record import is_number
+from xentool.devices.vif.locks import locked_names, unlock
 from xentool.domain.attach import taken_devids, undo_attach
 from xentool.domain.journal import Journal
 from xentool.domain.names import resolve_introduced
@@ -101,7 +102,9 @@ def detach_vif(
 ) -> tuple[DomId, int]:
     domid, _uuid = resolve_introduced(host, domain)
     devid = _devid(find_vif(host, domid, which))
+    locked = locked_names(host, domid, devid)
     devices.remove(context, domid, "nic", {"devid": devid}, force=force)
+    unlock(host, locked)  # libxl knows of none
     return domid, devid
 
 

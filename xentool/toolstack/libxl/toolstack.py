@@ -124,9 +124,12 @@ class LibxlToolstack(NativeToolstack):
         return create(self._host, self.context, config, paused=paused, progress=progress)
 
     def destroy(self, domid: DomId) -> None:
+        from xentool.devices.vif.locks import locked_names, unlock
         from xentool.toolstack.libxl import domains
 
+        locked = locked_names(self._host, domid)
         domains.destroy(self.context, domid)
+        unlock(self._host, locked)  # libxl knows of none
 
     def pause(self, domid: DomId) -> None:
         from xentool.toolstack.libxl import domains
@@ -152,9 +155,12 @@ class LibxlToolstack(NativeToolstack):
         config: bytes | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
+        from xentool.devices.vif.locks import locked_names, unlock
         from xentool.toolstack.libxl.saving import save
 
+        locked = locked_names(self._host, domid) if after == "destroy" else ()
         save(self._host, self.context, domid, path, after=after, config=config, progress=progress)
+        unlock(self._host, locked)
 
     def restore(
         self,
