@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,9 +160,12 @@ def test_a_stopped_console_gives_the_terminal_back_and_takes_it_again(
         assert os.WIFSTOPPED(status)
         assert termios.tcgetattr(slave) == before
         process.send_signal(signal.SIGCONT)
+        end = time.monotonic() + TIME_LIMIT
+        while not is_raw(slave):  # till then it echoes what is typed, and ^] is a letter to it
+            assert time.monotonic() < end
+            time.sleep(0.01)
         os.write(master, b"uname\n")
         read_until(master, b"uname")
-        assert is_raw(slave)
         os.write(master, b"\x1d")
         assert process.wait(TIME_LIMIT) == 0
     assert termios.tcgetattr(slave) == before
