@@ -121,7 +121,7 @@ def _check_memory(context: Context, record: Mapping[str, object], name: str) -> 
     """
     need, free = c_uint64(), c_uint64()
     with Struct(context, "domain_config") as asked:
-        asked.fill(record)
+        asked.fill(record, known=True)
         context.call(
             "create domain",
             name,

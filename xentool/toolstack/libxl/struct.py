@@ -40,8 +40,10 @@ class Struct:
     ) -> None:
         self._context.library.function(f"libxl_{self._name}_dispose")(self.address)
 
-    def fill(self, value: Mapping[str, object]) -> None:
+    def fill(self, value: Mapping[str, object], *, known: bool = False) -> None:
         """Give it what `value` says; what that leaves out stays libxl's default.
+
+        `known` is of a value that went through here before: it is not held against what libxl makes of it.
 
         Raises:
             ConfigError: libxl cannot read it, or would pass over part of it.
@@ -68,7 +70,7 @@ class Struct:
                 hint="the config has a value that this libxl does not know",
                 detail=said.text,
             )
-        unknown = missing_keys(value, self.read())
+        unknown = () if known else missing_keys(value, self.read())
         if unknown:
             raise ConfigError(
                 "use",
