@@ -46,7 +46,7 @@ class Boot(NamedTuple):
 
 
 ABOUT_XEN = "nested and not once"
-DEVICES, OTHERS = "tests/nested/test_devices_*.py", "tests/nested/test_[!d]*.py"
+DEVICES, OTHERS = "tests/nested/test_devices_*.py", "tests/nested/test_[!d]*.py tests/contract"
 BOOTS = {xen: Boot(xen, "tests/nested tests/contract", ABOUT_XEN, 200) for xen in RELEASES}
 for xen in RELEASES if THOROUGH else (DEFAULT_XEN,):
     BOOTS[f"{xen}-devices"] = Boot(xen, DEVICES, "once", 14)

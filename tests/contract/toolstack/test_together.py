@@ -50,9 +50,16 @@ def test_what_one_made_the_other_manages(
     assert toolstack.config_of(domid) == toolstacks[maker].config_of(domid)
     assert toolstack.attach_vif("ct-shared", [f"bridge={BRIDGE}"]) == (domid, 0)
     assert toolstacks[maker].detach_vif("ct-shared", "0", force=True) == (domid, 0)
+    for taken in (True, False):  # one that is taken out, and one that goes with its domain
+        _, devid = toolstacks["native"].attach_vif("ct-shared", [f"bridge={BRIDGE}", "lock"])
+        assert f"vif{domid}.{devid}" in xen.host.dom0.firewall.guarded()
+        if taken:
+            toolstack.detach_vif("ct-shared", str(devid), force=True)
+            assert not xen.host.dom0.firewall.guarded()
     toolstack.unpause(domid)
     assert toolstacks[maker].domain(domid).state[2] == "-"
     toolstack.destroy(domid)
+    assert not xen.host.dom0.firewall.guarded()
     assert changed(xen, before) == {}  # the last of a domain may take a moment to go
     with pytest.raises(NotFoundError):
         toolstacks[maker].domain(domid)
