@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import Dom0, host_state, others_state, settled_host_state
+from tests.nested.dom0 import Dom0, forget_xl_s_leftovers, host_state, others_state, settled_host_state
 
 HERE = Path(__file__).parent
 
@@ -44,6 +44,13 @@ def nothing_left(dom0: Dom0) -> Iterator[None]:
     after = settled_host_state(dom0, before)
     for what, old in before.items():
         assert after[what] == old, f"{what}: changed by the test"
+
+
+@pytest.fixture
+def nothing_of_libxl_s(nothing_left: None) -> Iterator[None]:
+    """For tests in which libxl makes guests: the folders that it leaves empty are not looked at."""
+    yield
+    forget_xl_s_leftovers()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -203,3 +203,13 @@ def without_domid(text: str, domid: int) -> str:
     """Paths of the store with D for the domain's number; a device's or a vcpu's stays as it is."""
     own = rf"(/local/domain|/libxl|/backend/\w+|/device-model)/{domid}(?=[/\s\"]|$)"
     return re.sub(own, r"\1/D", text)
+
+
+def forget_xl_s_leftovers() -> None:
+    """Remove folders that xl, or libxl for us, leaves empty."""
+    with StoreClient() as store:
+        for folder in ("device-model", "backend/qdisk", "backend"):
+            if store.exists(f"/local/domain/0/{folder}") and not any(
+                value for value in store.tree(f"/local/domain/0/{folder}").values()
+            ):
+                store.rm(f"/local/domain/0/{folder}")

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import RAMDISK, Dom0, device_models, tiny_kernel, without_domid, write_config
+from tests.nested.dom0 import (
+    RAMDISK,
+    Dom0,
+    device_models,
+    forget_xl_s_leftovers,
+    tiny_kernel,
+    without_domid,
+    write_config,
+)
 from tests.nested.traffic import QUIET, Guest
 from xentool.store.client import StoreClient
 
@@ -62,16 +70,6 @@ def qemu_words(domid: int) -> list[str]:
     with StoreClient() as store:
         pid = store.read(f"/local/domain/{domid}/image/device-model-pid").decode()
     return Path(f"/proc/{pid}/cmdline").read_text().replace(f"-{domid}", "-D").split("\0")
-
-
-def forget_xl_s_leftovers() -> None:
-    """Folders that xl leaves empty."""
-    with StoreClient() as store:
-        for folder in ("device-model", "backend/qdisk", "backend"):
-            if store.exists(f"/local/domain/0/{folder}") and not any(
-                value for value in store.tree(f"/local/domain/0/{folder}").values()
-            ):
-                store.rm(f"/local/domain/0/{folder}")
 
 
 def until_gone(seconds: float = 20) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ import pytest
 
 from tests.nested.dom0 import RAMDISK, Dom0, write_config
 from tests.nested.traffic import DOM0_ADDRESS, QUIET, TOOL, Guest, bridge
+from tests.nested.witness import MEBIBYTE, pings, until, write_disks, written
 
-MEBIBYTE = 1 << 20
 OTHER = {"xl": "xentool", "xentool": "xl"}
 
 
@@ -32,41 +31,6 @@ def images(dom0: Dom0) -> Iterator[dict[str, str]]:
     dom0.run("qemu-img", "create", "-q", "-f", "qcow2", found["xvdc"], "16M")
     yield found
     dom0.run("rm", "-r", str(folder))
-
-
-def written(dom0: Dom0, image: str) -> str:
-    """The sha256 of an image's first 2 MiB, as Domain-0 reads them."""
-    path = image
-    if image.endswith(".qcow2"):
-        path = f"{image}.raw"
-        dom0.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, path)
-    elif image.startswith("/dev/"):
-        # What Domain-0 itself cached of the device is not what is on it.
-        dom0.run("blockdev", "--flushbufs", image)
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read(2 * MEBIBYTE)).hexdigest()
-
-
-def until(guest: Guest, command: str, seconds: int = 15) -> str:
-    """What a line of shell says in the guest once it succeeds: what is plugged takes its time to be seen."""
-    tries = seconds * 5
-    return guest.sh(
-        f"i=0; until {command}; do i=$((i+1)); [ $i -lt {tries} ] || break; sleep 0.2; done; {command}"
-    )
-
-
-def write_disks(guest: Guest, names: list[str]) -> dict[str, str]:
-    """Fill the disks' first 2 MiB with noise; name -> sha256 by the guest's reckoning."""
-    disks = " ".join(names)
-    guest.sh(f"for d in {disks}; do dd if=/dev/urandom of=/dev/$d bs=64k count=32 2>/dev/null; done; sync")
-    guest.sh("echo 3 >/proc/sys/vm/drop_caches")
-    sums = guest.sh(f"for d in {disks}; do dd if=/dev/$d bs=64k count=32 2>/dev/null | sha256sum; done")
-    return dict(zip(names, (line.split()[0] for line in sums.splitlines()), strict=True))
-
-
-def pings(guest: Guest, address: str) -> None:
-    text = guest.sh(f"ping -c 3 -i 0.2 -W 5 {address}", check=False)
-    assert " 0% packet loss" in text, text
 
 
 def test_from_config_to_traffic(dom0: Dom0, tmp_path: Path, images: dict[str, str]) -> None:

@@ -111,13 +111,20 @@ class Guest:
         self.name = name.split('"')[1]
         # Paused, so that nothing that it says is lost.
         dom0.run(tool, "create", "-p", "-q", str(config), *arguments)
-        self.domid = int(dom0.xl("domid", self.name).stdout)
-        path = dom0.run("xenstore-read", f"/local/domain/{self.domid}/console/tty").stdout.strip()
-        self._console = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        tty.setraw(self._console)
         self.said = ""
         self._orders = 0
-        dom0.run(tool, "unpause", str(self.domid))
+        self._console = -1
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Open the console of the domain, which was made or restored, paused, and let the guest run."""
+        if self._console >= 0:
+            os.close(self._console)
+        self.domid = int(self.dom0.xl("domid", self.name).stdout)
+        path = self.dom0.run("xenstore-read", f"/local/domain/{self.domid}/console/tty").stdout.strip()
+        self._console = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        tty.setraw(self._console)
+        self.dom0.run(self.tool, "unpause", str(self.domid))
 
     def __enter__(self) -> Self:
         return self
