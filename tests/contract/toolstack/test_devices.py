@@ -127,6 +127,7 @@ def test_of_what_is_no_domain_every_operation_says_so(toolstack: Toolstack) -> N
                 act(domain)
 
 
+@pytest.mark.once
 def test_another_medium_in_a_drive(place: Place, make: Callable[..., DomId]) -> None:
     toolstack = place.toolstack
     make("ct-drive", disks=(parse_disk("vdev=xvdc,devtype=cdrom"),))
