@@ -39,4 +39,4 @@ def compile_fake(folder: Path, *, without: tuple[str, ...] = ()) -> ctypes.CDLL:
 
 def library_of(fake: ctypes.CDLL, release: tuple[int, int] = (4, 17)) -> Library:
     assert not set(LIBC) & set(functions())
-    return Library(fake, fake, ctypes.CDLL(None), release)
+    return Library(fake, fake, ctypes.CDLL(None, use_errno=True), release)

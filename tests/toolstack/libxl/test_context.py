@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -128,6 +129,24 @@ def test_a_signal_just_before_poll_is_not_slept_through(
             pause(context, 3)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_poll_that_the_kernel_refuses_ends_the_wait(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [errno.EINTR, errno.EINVAL]
+    real = context._poll
+
+    def refuse(fds: object, count: int, timeout: int) -> int:
+        if not refusals:
+            return real(fds, count, timeout)
+        ctypes.set_errno(refusals.pop(0))
+        return -1
+
+    monkeypatch.setattr(context, "_poll", refuse)
+    with pytest.raises(LibxlError, match="the kernel refuses: Invalid argument"):
+        pause(context, 3)
+    assert refusals == []
 
 
 def test_what_the_descriptor_of_a_wakeup_says(context: Context) -> None:

@@ -15,6 +15,7 @@ Source: libxl_event.h (OS event handling, subprocess handling), libxl.h (libxl_a
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import time
 from ctypes import byref, c_int, c_uint64, c_void_p
@@ -251,6 +252,8 @@ class Context:
         ready = self._poll(self._fds, count.value + 1, timeout.value)
         # Here, back in Python, what a signal means is raised.
         wakeup.drain()
+        if ready < 0 and (number := ctypes.get_errno()) != errno.EINTR:
+            raise LibxlError("wait for", self.library.title, f"the kernel refuses: {os.strerror(number)}")
         if ready >= 0:
             self.library.function("libxl_osevent_afterpoll")(self.handle, count.value, self._fds, _now())
         self.log.drain()

@@ -144,7 +144,7 @@ def open_library(release: tuple[int, int]) -> Library:
     library = Library(
         _load(wanted, f"apt-get install libxenmisc{major}.{minor}, or your Xen's own tools"),
         _load("libxentoollog.so.1", "apt-get install libxentoollog1"),
-        ctypes.CDLL(None),
+        ctypes.CDLL(None, use_errno=True),
         release,
     )
     check(library)
