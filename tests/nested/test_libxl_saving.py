@@ -120,7 +120,9 @@ def test_a_save_that_is_interrupted_is_none(dom0: Dom0, tmp_path: Path) -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    "content", [b"", b"#!/bin/sh\nexit\n" * 9, b"Xen saved domain, xl format\n \0 \r" + bytes(99)]
+    "content",
+    [b"", b"#!/bin/sh\nexit\n" * 9, b"Xen saved domain, xl format\n \0 \r" + bytes(99)],
+    ids=["empty", "foreign", "damaged"],
 )
 def test_files_that_are_no_saved_domains(dom0: Dom0, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "foreign"
