@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,34 +85,6 @@ def not_the_whole(dom0: Dom0, file: Path) -> None:
             assert any(line.startswith("hint: ") for line in rest), f"{length}: {done.stderr}"
             assert "Traceback" not in done.stderr
     cut.unlink()
-
-
-@pytest.mark.once
-def test_a_save_that_is_interrupted_is_none(dom0: Dom0, tmp_path: Path) -> None:
-    with world(dom0) as image, Guest(dom0, linux(dom0, tmp_path, "pv", image)) as guest:
-        guest.wait_until_up()
-        witness = Witness(guest, image)
-        saving = subprocess.Popen(
-            [TOOL, "save", guest.name, str(FOLDER / "saved")], stderr=subprocess.PIPE, text=True
-        )
-        with saving:
-            end = time.monotonic() + 60
-            while not any(path.stat().st_size > MEBIBYTE for path in FOLDER.glob("saved*")):
-                assert time.monotonic() < end
-                assert saving.poll() is None
-            saving.send_signal(signal.SIGINT)
-            _, words = saving.communicate(timeout=60)
-        assert saving.returncode == 130, words
-        assert "Traceback" not in words
-        assert [path.name for path in FOLDER.glob("saved*")] == []
-        witness.testifies()
-        # With -c the guest runs on as well, and the file is whole.
-        dom0.run(TOOL, "save", "-c", *OPTIONS[TOOL], guest.name, str(FOLDER / "saved"), timeout=120)
-        witness.testifies()
-        dom0.run(TOOL, "destroy", guest.name)
-        dom0.run(TOOL, "restore", "-p", *OPTIONS[TOOL], str(FOLDER / "saved"), timeout=120)
-        guest.take_up()
-        assert guest.sh("sha256sum /tmp/memory").split()[0] == witness.memory
 
 
 @pytest.mark.once
