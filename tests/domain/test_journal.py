@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from xentool.domain.journal import Journal
 
 UUID = "0a2b9c2e-0000-4000-8000-000000000001"
@@ -30,6 +32,28 @@ def test_a_finished_entry_is_gone(tmp_path: Path) -> None:
         assert not journal.is_empty()
         assert entry.facts == {"uuid": UUID, "domid": "3"}
     assert journal.is_empty()
+
+
+@pytest.mark.parametrize("call", ["open", "write", "rename"])
+def test_what_a_signal_kept_from_beginning_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    real = getattr(os, call)
+
+    def interrupted(*words: object) -> None:
+        if call == "open":
+            os.close(real(*words))
+        raise KeyboardInterrupt
+
+    before = set(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Journal(str(tmp_path)).begin(UUID)
+    assert os.listdir(tmp_path / "journal") == []
+    assert set(os.listdir("/proc/self/fd")) == before
+    with Journal(str(tmp_path)).begin(UUID):
+        assert not Journal(str(tmp_path)).is_empty()
 
 
 def test_a_living_entry_is_nobodys_to_undo(tmp_path: Path) -> None:

@@ -74,16 +74,24 @@ class Journal:
 
         It is locked before it gets its name, so nobody ever sees it unlocked while we live.
         """
+        unnamed = f"{self._directory}/.{uuid}.{os.getpid()}"
+        path = f"{self._directory}/{uuid}.{os.getpid()}{_SUFFIX}"
+        descriptor = -1
         try:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            unnamed = f"{self._directory}/.{uuid}.{os.getpid()}"
             descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            path = f"{self._directory}/{uuid}.{os.getpid()}{_SUFFIX}"
             entry = Entry(path, descriptor, {})
             entry.note("uuid", uuid)
             os.rename(unnamed, path)
-        except OSError as exc:
+        except BaseException as exc:
+            # A signal's too: what was only begun tells nobody anything.
+            if not isinstance(exc, FileExistsError):
+                _remove(unnamed)
+            if descriptor >= 0:
+                os.close(descriptor)
+            if not isinstance(exc, OSError):
+                raise
             raise HostError(
                 "begin the journal in",
                 self._directory,
@@ -143,6 +151,13 @@ def quoted(path: str) -> str:
 
 def unquoted(text: str) -> str:
     return text.encode("ascii").decode("unicode_escape")
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass  # not there, or in a folder that cannot be written
 
 
 def _sweep(path: str) -> None:
