@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xentool.domain import names
 from xentool.errors import ConfigError, NotFoundError, UnsupportedError
-from xentool.toolstack.views import DomainView
+from xentool.toolstack.views import DomainView, state_letters
 from xentool.units import uuid_text
 
 TYPE_CHECKING = False
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from xentool.toolstack.views import HostView
     from xentool.units import DomId
 
-SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
 POOLS = "/local/pool"
 SAVING = "saved domains are in libxl's own format"
 ACTIONS = {0: "on_poweroff", 1: "on_reboot", 3: "on_crash", 4: "on_watchdog", 5: "on_soft_reset"}
@@ -252,16 +251,13 @@ class NativeToolstack:
 
 def _view(info: DomainInfo, name: str | None) -> DomainView:
     reason = info.shutdown_reason
-    letter = "-" if reason is None else SHUTDOWN_LETTERS[reason : reason + 1] or "?"
-    state = "".join(
-        (
-            "r" if info.running else "-",
-            "b" if info.blocked else "-",
-            "p" if info.paused else "-",
-            "s" if reason is not None else "-",
-            letter,
-            "d" if info.dying else "-",
-        )
+    state = state_letters(
+        running=info.running,
+        blocked=info.blocked,
+        paused=info.paused,
+        stopped=reason is not None,
+        dying=info.dying,
+        reason=reason,
     )
     return DomainView(
         domid=info.domid,

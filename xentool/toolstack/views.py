@@ -10,6 +10,26 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 
+SHUTDOWN_LETTERS = "-rscwS"  # poweroff, reboot, suspend, crash, watchdog, soft-reset
+
+
+def state_letters(
+    *, running: object, blocked: object, paused: object, stopped: object, dying: object, reason: int | None
+) -> str:
+    """The six letters of ``xl list``. `reason` is Xen's number for why it stopped, None if nobody says."""
+    known = SHUTDOWN_LETTERS[reason : reason + 1] if reason is not None else ""
+    return "".join(
+        (
+            "r" if running else "-",
+            "b" if blocked else "-",
+            "p" if paused else "-",
+            "s" if stopped else "-",
+            (known or "?") if stopped else "-",
+            "d" if dying else "-",
+        )
+    )
+
+
 class DomainView:
     """A domain at one moment.
 

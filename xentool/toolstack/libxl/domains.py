@@ -10,7 +10,7 @@ from ctypes import byref, c_int, c_void_p
 from xentool.errors import LibxlError, NotFoundError
 from xentool.toolstack.libxl.codes import FAIL, NOPARAVIRT
 from xentool.toolstack.libxl.struct import Struct
-from xentool.toolstack.views import DomainView
+from xentool.toolstack.views import DomainView, state_letters
 from xentool.units import DOMAIN0, DomId
 
 TYPE_CHECKING = False
@@ -58,16 +58,13 @@ def view_of(facts: Facts, name: str | None) -> DomainView:
 
     stopped = bool(facts.get("shutdown"))
     reason = reason_of(facts) if stopped else None
-    letter = "-" if not stopped else "?" if reason is None else "-rscwS"[reason : reason + 1] or "?"
-    state = "".join(
-        (
-            "r" if facts.get("running") else "-",
-            "b" if facts.get("blocked") else "-",
-            "p" if facts.get("paused") else "-",
-            "s" if stopped else "-",
-            letter,
-            "d" if facts.get("dying") else "-",
-        )
+    state = state_letters(
+        running=facts.get("running"),
+        blocked=facts.get("blocked"),
+        paused=facts.get("paused"),
+        stopped=stopped,
+        dying=facts.get("dying"),
+        reason=reason,
     )
     return DomainView(
         domid=DomId(number("domid")),
