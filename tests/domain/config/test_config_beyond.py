@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xentool.domain.config.beyond import check_native, reasons
-from xentool.domain.config.keys import all_keys
+from xentool.domain.config.keys import all_keys, find_key
 from xentool.domain.config.load import parse_config
 from xentool.domain.config.model import DomainConfig, GuestType
 from xentool.errors import ConfigError, UnsupportedError
@@ -71,6 +71,34 @@ def test_a_default_written_out_is_no_reason(guest_type: str) -> None:
             config = load(f"type='{guest_type}'; {key.name}={value}")
             assert len(reasons(config)) == (guest_type != "pv"), key.name
             assert (key.name in config.beyond) == key.concerns(guest_type)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "nothing"),
+    [
+        ("hap", 1, True),
+        ("hap", "2", True),  # any number but 0 is a yes
+        ("hap", 0, False),
+        ("vnc", "0x0", True),
+        ("altp2m", "disabled", True),
+        ("altp2m", "mixed", False),
+        ("passthrough", "default", True),
+        ("passthrough", "enabled", False),
+        ("bootloader", "", True),
+        ("bootloader", "pygrub", False),
+        ("vtpm", [], True),
+        ("vtpm", ["backend=x"], False),
+        ("usbversion", 0, False),
+    ],
+)
+def test_a_value_asks_for_as_much_as_it_is_written_as_once_it_is_read(
+    name: str, written: object, nothing: bool
+) -> None:
+    key = find_key(name)
+    assert key is not None
+    text = f"type='{(key.types or ('pv',))[-1]}'\n{name}={written!r}"
+    read = load(text).beyond[name]
+    assert (key.asks_for_nothing(written), key.asks_for_nothing(read)) == (nothing, nothing), read
 
 
 def test_which_guests_need_no_kernel() -> None:

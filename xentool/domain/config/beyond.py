@@ -47,11 +47,12 @@ def _found(config: DomainConfig) -> Iterator[tuple[str, str]]:
         yield f'type="{config.type}"', f"{config.type.upper()} guests"
         return  # the rest goes without saying
     for name, value in config.beyond.items():
-        if asks_for_more(config, name, value):
-            from xentool.domain.config.keys import find_key
+        from xentool.domain.config.keys import find_key
 
-            key = find_key(name)
-            yield _written(name, value), key.about if key else name
+        key = find_key(name)
+        assert key is not None, name
+        if name not in DISPLAY and not key.asks_for_nothing(value):
+            yield _written(name, value), key.about
     for disk in config.disks:
         for word, about in _of_disk(disk):
             yield f"disk {disk.vdev}: {word}", about
@@ -62,25 +63,6 @@ def _of_disk(disk: Disk) -> Iterator[tuple[str, str]]:
         yield "specification=virtio", "virtio disks"
     if disk.backendtype in ("tap", "standalone"):
         yield f"backendtype={disk.backendtype}", "a backend that is neither Linux nor QEMU"
-
-
-def asks_for_more(config: DomainConfig, name: str, value: object) -> bool:
-    """Whether the value of a key that is libxl's alone changes anything for such a guest."""
-    from xentool.domain.config.keys import find_key
-    from xentool.domain.config.lexer import parse_number
-
-    if name in DISPLAY and config.type == GuestType.PV:
-        return False
-    if value in ("", (), {}) or (name, value) == ("passthrough", "default"):
-        return False
-    key = find_key(name)
-    assert key is not None, name
-    if not key.default or isinstance(value, tuple):
-        return True
-    default = parse_number(key.default)
-    if default is None or isinstance(value, str):
-        return str(value) != key.default
-    return value != (bool(default) if isinstance(value, bool) else default)
 
 
 def _written(name: str, value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from xentool.domain.config.keys import Key, find_key, nearest_key
 from xentool.domain.config.lexer import parse_number
+from xentool.domain.config.limits import INT_MAX, MAX_MEBIBYTES, MAX_VCPUS
 from xentool.domain.config.model import Action, DomainConfig, GuestType, Source, TscMode
 
 TYPE_CHECKING = False
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from xentool.devices.vif.spec import Vif
     from xentool.domain.config.reader import Reader
 
-MAX_VCPUS = 128
-"""libxl refuses more (HVM_MAX_VCPUS, for every type of guest)."""
-MAX_MEMORY_MIB = 16 << 20
-"""16 TiB, the most that Xen supports on x86 (SUPPORT.md)."""
 DEFAULT_MEMORY_KIB = 32 << 10
 DEFAULT_EVENT_CHANNELS = 1023
 MAX_CMDLINE_BYTES = 1023
@@ -31,7 +28,6 @@ MAX_CMDLINE_BYTES = 1023
 MAX_NAME_BYTES = 200
 """So that files called after the domain (logs, userdata) have room for the rest of their names."""
 
-INT_MAX = (1 << 31) - 1
 HEX = frozenset("0123456789abcdef")
 
 
@@ -123,9 +119,9 @@ def _account_for_every_key(reader: Reader, guest_type: GuestType) -> list[Key]:
             reader.warn(name, "is no key of a config; it is ignored", f"did you mean {near}?" if near else "")
         elif key.status in ("libxl", "deprecated") and key.name != "builder" and key.concerns(guest_type):
             further.append(key)
-            if key.instead and not asks_for_nothing(reader, key):
+            if key.instead and not key.asks_for_nothing(reader.settings[name].value):
                 reader.warn(name, "is deprecated", f"write {key.instead} = …")
-        elif key.status == "supported" or asks_for_nothing(reader, key):
+        elif key.status == "supported" or key.asks_for_nothing(reader.settings[name].value):
             continue
         elif not key.concerns(guest_type):
             whom = " and ".join(other.upper() for other in key.types)
@@ -143,22 +139,6 @@ def _beyond(reader: Reader, guest_type: GuestType, further: list[Key]) -> dict[s
     return read_beyond(reader, further, guest_type)
 
 
-def asks_for_nothing(reader: Reader, key: Key) -> bool:
-    """Whether the key's value is empty, or what it would be without the key."""
-    value = reader.settings[key.name].value
-    if value in ([], ""):
-        return True
-    if not key.default or isinstance(value, (list, dict)):
-        return False
-    default = parse_number(key.default)
-    if default is None:
-        return str(value) == key.default
-    number = parse_number(value) if isinstance(value, str) else int(value)
-    if number is None:
-        return False
-    return bool(number) == bool(default) if key.kind == "boolean" else number == default
-
-
 def _nodes(beyond: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
     """The virtual NUMA nodes, whose memory and vcpus are all that the guest can have."""
     nodes = beyond.get("vnuma")
@@ -166,8 +146,8 @@ def _nodes(beyond: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
 
 
 def _memory(reader: Reader, beyond: Mapping[str, object]) -> tuple[int, int]:
-    memory = reader.memory_kib("memory", 1, MAX_MEMORY_MIB)
-    most = reader.memory_kib("maxmem", 1, MAX_MEMORY_MIB)
+    memory = reader.memory_kib("memory", 1, MAX_MEBIBYTES)
+    most = reader.memory_kib("maxmem", 1, MAX_MEBIBYTES)
     sizes = [size for node in _nodes(beyond) if isinstance(size := node["memkb"], int)]
     if sizes:
         if most not in (None, sum(sizes)):

@@ -58,6 +58,32 @@ class Key(Frozen):
         """Whether the key means anything to a guest of that type."""
         return not self.types or guest_type in self.types
 
+    def asks_for_nothing(self, value: object) -> bool:
+        """Whether a value changes nothing: it is empty, or what it would be without the key.
+
+        The value is as it is written (`reader.settings`) or as it was read (`DomainConfig.beyond`).
+        """
+        if not isinstance(value, (str, int)):
+            return not value
+        if value in ("", ALSO_DEFAULT.get(self.name)):
+            return True
+        if not self.default:
+            return False
+        from xentool.domain.config.lexer import parse_number
+
+        default = parse_number(self.default)
+        if default is None:
+            return str(value) == self.default
+        number = parse_number(value) if isinstance(value, str) else value
+        if number is None:
+            return False
+        is_flag = self.kind == "boolean" or isinstance(value, bool)
+        return bool(number) == bool(default) if is_flag else number == default
+
+
+ALSO_DEFAULT = {"passthrough": "default"}
+"""Words that ask libxl itself for what is the default."""
+
 
 # fmt: off
 _GROUPS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (

@@ -15,6 +15,7 @@ from __future__ import annotations
 from xentool.abi.cpu_features import Feature, feature_named
 from xentool.abi.cpu_policy import XEN_CPUID_NO_SUBLEAF as NO_SUBLEAF
 from xentool.domain.config.lexer import parse_number
+from xentool.domain.config.limits import UINT32_MAX
 from xentool.errors import ConfigError
 from xentool.values import FrozenMap
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from xentool.domain.config.reader import Reader
 
 REGISTERS = ("eax", "ebx", "ecx", "edx")
-UINT32_MAX = 0xFFFFFFFF
 
 _FIELDS: dict[str, tuple[int, int, str, int, int]] = {
     "maxleaf": (0x0, NO_SUBLEAF, "eax", 0, 32),

@@ -25,6 +25,7 @@ from xentool.domain.config.further.entries import (
     text,
     uuid,
 )
+from xentool.domain.config.limits import INT_MAX, MAX_VNC_DISPLAY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from xentool.domain.config.reader import Reader
     from xentool.values import FrozenMap
 
-INT_MAX = (1 << 31) - 1
-MAX_VNC_DISPLAY = 65535 - 5900
 
 _BACKEND = ("backend_domname", text)
 _P9_WORDS = {

@@ -6,6 +6,7 @@ left out, as libxl leaves it out.
 
 from __future__ import annotations
 
+from xentool.domain.config.limits import UINT32_MAX
 from xentool.errors import ConfigError
 from xentool.values import FrozenMap
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     Read = Callable[[str], object]
     Fields = Mapping[str, tuple[str, Read]]
 
-UINT32_MAX = (1 << 32) - 1
 HEX = frozenset("0123456789abcdef")
 
 

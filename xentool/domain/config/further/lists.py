@@ -14,6 +14,7 @@ viridian_enlightenment).
 from __future__ import annotations
 
 from xentool.domain.config.further.entries import fail
+from xentool.domain.config.limits import UINT32_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from xentool.domain.config.reader import Reader
 
-UINT32_MAX = (1 << 32) - 1
 MAX_FRAME = (1 << 52) - 1
 MAX_OEM_STRINGS = 99
 

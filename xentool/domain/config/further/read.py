@@ -16,6 +16,7 @@ Source: tools/xl/xl_parse.c (parse_config_data); libxl_types.idl; xl.cfg(5).
 from __future__ import annotations
 
 from xentool.domain.config.lexer import parse_number
+from xentool.domain.config.limits import INT_MAX, MAX_MEBIBYTES, MAX_PORT, MAX_VNC_DISPLAY, UINT32_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from xentool.domain.config.model import GuestType
     from xentool.domain.config.reader import Reader
 
-INT_MAX = (1 << 31) - 1
-UINT32_MAX = (1 << 32) - 1
-MAX_MEBIBYTES = 16 << 20
-MAX_PORT = 65535
-FIRST_VNC_PORT = 5900
 BOOT_LETTERS = frozenset("abcdefghijklmnop")
 """QEMU's drive letters: a and b floppies, c the disk, d the CD-ROM, n the network."""
 
@@ -70,7 +66,7 @@ NUMBERS: dict[str, tuple[int, int, str]] = {
     "spiceport": (0, MAX_PORT, "a port"),
     "spicetls_port": (0, MAX_PORT, "a port"),
     "spiceusbredirection": (0, 4, "a number"),
-    "vncdisplay": (0, MAX_PORT - FIRST_VNC_PORT, "a display's number"),
+    "vncdisplay": (0, MAX_VNC_DISPLAY, "a display's number"),
     "stubdomain_memory": (1, MAX_MEBIBYTES, "a number of MiB"),
 }
 """The keys that hold numbers: lowest, highest, and what it is. HVM's hole is Xen's HVM_BELOW_4G_MMIO_LENGTH

@@ -9,6 +9,7 @@ Source: xl.cfg(5); tools/xl/xl_parse.c (parse_vnuma_config).
 from __future__ import annotations
 
 from xentool.domain.config.lexer import parse_number
+from xentool.domain.config.limits import MAX_MEBIBYTES, MAX_VCPUS
 from xentool.values import FrozenMap
 
 TYPE_CHECKING = False
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     Fail = Callable[[str], NoReturn]
 
-MAX_VCPUS = 128
-MAX_MEBIBYTES = 16 << 20
 _WORDS = ("pnode", "size", "vcpus", "vdistances")
 
 
