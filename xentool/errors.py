@@ -5,6 +5,7 @@
     ├── ConfigError                    1  a config file cannot be read or asks for the impossible
     ├── KernelError                    3  a kernel or ramdisk cannot be booted
     ├── HostError                      1  this machine cannot do it: no Xen, not root, a library missing
+    │   └── NoLibxlError               1  there is no libxl here, or none that xentool can use
     ├── UnsupportedError               1  the toolstack that was chosen does not do this; another one may
     ├── NotFoundError                  1  no such domain, node, …
     ├── InUseError                     6  the name, uuid, … belongs to another
@@ -86,6 +87,10 @@ class KernelError(XentoolError):
 
 class HostError(XentoolError):
     """This machine cannot do it as it is: no Xen, not root, a library missing."""
+
+
+class NoLibxlError(HostError):
+    """There is no libxl here, or none that xentool can use. Nothing was touched before that showed."""
 
 
 class UnsupportedError(XentoolError):

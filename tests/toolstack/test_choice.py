@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,19 @@ import pytest
 from xentool.devices.vif.spec import parse_vif
 from xentool.domain.config.model import DomainConfig, GuestType
 from xentool.domain.host import Host
-from xentool.errors import ConfigError, HostError, NotFoundError, UnsupportedError
+from xentool.errors import (
+    ConfigError,
+    HostError,
+    NoLibxlError,
+    NotFoundError,
+    UnsupportedError,
+    XentoolError,
+)
 from xentool.toolstack import choice
 from xentool.toolstack.choice import TABLE, AutoToolstack
+from xentool.toolstack.libxl.library import Library
 from xentool.toolstack.libxl.plugging import plan_vif
+from xentool.toolstack.libxl.savefile import STREAM, header_of
 from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.native import NativeToolstack
 from xentool.toolstack.port import Toolstack
@@ -52,6 +63,17 @@ class World:
     def _open(self) -> Toolstack:
         self.opened += 1
         return self.libxl  # type: ignore[return-value]
+
+
+def without_libxl() -> LibxlToolstack:
+    """libxl's toolstack, on a host that has none."""
+
+    def missing(_release: object) -> Library:
+        raise NoLibxlError(
+            "load", "libxl", "there is no libxenlight", hint="install xen-utils", detail="looked"
+        )
+
+    return LibxlToolstack(SimpleNamespace(release=(4, 17)), missing)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -196,27 +218,43 @@ def test_libxl_is_opened_once(world: World) -> None:
 @pytest.mark.parametrize(
     ("act", "what"),
     [
-        (lambda toolstack: toolstack.create(hvm()), 'create domain web: that takes libxl (type="hvm"), and'),
         (
-            lambda toolstack: toolstack.save(DOMID, "/f"),
+            lambda toolstack, _file: toolstack.create(hvm()),
+            'create domain web: that takes libxl (type="hvm"), and',
+        ),
+        (
+            lambda toolstack, file: toolstack.save(DOMID, file),
             "save domain 7: that takes libxl (saved domains are in libxl's own format), and",
         ),
         (
-            lambda toolstack: toolstack.restore("/f"),
-            "restore a domain from /f: that takes libxl (saved domains are in libxl's own format), and",
+            lambda toolstack, file: toolstack.restore(file),
+            "restore a domain from FILE: that takes libxl (saved domains are in libxl's own format), and",
         ),
     ],
 )
 def test_without_libxl_the_error_says_what_was_asked_and_what_is_missing(
-    act: Callable[[Toolstack], object], what: str
+    act: Callable[[Toolstack, str], object], what: str, tmp_path: Path
 ) -> None:
-    def missing() -> Toolstack:
-        raise HostError("load", "libxl", "there is no libxenlight", hint="install xen-utils", detail="looked")
-
-    with pytest.raises(HostError) as caught:
-        act(AutoToolstack(NOWHERE, missing))
-    assert str(caught.value) == f"{what} there is no libxenlight"
+    file = tmp_path / "f"
+    file.write_bytes(header_of(b'{"c_info": {"name": "web"}}') + STREAM)
+    with pytest.raises(NoLibxlError) as caught:
+        act(AutoToolstack(NOWHERE, without_libxl), str(file))
+    assert str(caught.value) == f"{what.replace('FILE', str(file))} there is no libxenlight"
     assert (caught.value.hint, caught.value.detail) == ("install xen-utils", "looked")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "there is no such file"), (b"#!/bin/sh\n" * 20, "that is no saved domain")]
+)
+def test_a_file_that_nobody_can_restore_comes_before_the_want_of_libxl(
+    tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / "f"
+    if content is not None:
+        path.write_bytes(content)
+    for toolstack in (AutoToolstack(NOWHERE, without_libxl), without_libxl()):
+        with pytest.raises(XentoolError, match=why):
+            toolstack.restore(str(path))
 
 
 class WithoutXen:
@@ -235,11 +273,16 @@ def test_a_plan_for_libxl_is_its_record_and_takes_neither_libxl_nor_xen() -> Non
     def never() -> Toolstack:
         raise AssertionError("a plan asks no libxl")
 
-    toolstack = AutoToolstack(WithoutXen(), never)  # type: ignore[arg-type]
-    plan = toolstack.plan(hvm())
-    assert isinstance(plan, RecordPlan)
-    assert plan.record["c_info"]["type"] == "hvm"  # type: ignore[index]
-    assert plan.why == 'type="hvm"'
+    def no_library(_release: object) -> Library:
+        raise AssertionError("a plan takes no library")
+
+    auto = AutoToolstack(WithoutXen(), never)  # type: ignore[arg-type]
+    libxl = LibxlToolstack(WithoutXen(), no_library)  # type: ignore[arg-type]
+    for toolstack, why in ((auto, 'type="hvm"'), (libxl, "")):
+        plan = toolstack.plan(hvm())
+        assert isinstance(plan, RecordPlan)
+        assert plan.record["c_info"]["type"] == "hvm"  # type: ignore[index]
+        assert plan.why == why
 
 
 def test_a_plan_for_libxl_too_refuses_what_libxl_would_leave_out() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xentool.domain.paths import Paths
     from xentool.hypervisor.port import Hypervisor
     from xentool.store.client import StoreClient
+    from xentool.toolstack.libxl.library import Library
     from xentool.toolstack.port import Toolstack
 
     Say = Callable[[str], None]
@@ -70,11 +71,7 @@ class Backend:
 
     @property
     def toolstack(self) -> Toolstack:
-        """The one that was chosen.
-
-        Raises:
-            HostError: that is libxl, and this host has none.
-        """
+        """The one that was chosen. Whether this host has libxl shows when it is needed."""
         if self._toolstack is None:
             self._toolstack = self._open_toolstack()
         return self._toolstack
@@ -173,14 +170,19 @@ def _mock() -> Backend:
 
         return MockDom0(directory)
 
-    def open_libxl(_host: Host, _say: Say | None, _verbosity: int, _warn: Say | None) -> Toolstack:
-        from xentool.errors import HostError
+    def no_library(_release: tuple[int, int]) -> Library:
+        from xentool.errors import NoLibxlError
 
-        raise HostError(
+        raise NoLibxlError(
             "use",
             "libxl",
             "the mock host has none: no library of Xen knows that it is there",
             hint="on the mock host native is all there is; --backend xen is this machine's own Xen",
         )
+
+    def open_libxl(host: Host, say: Say | None, verbosity: int, warn: Say | None) -> Toolstack:
+        from xentool.toolstack.libxl.toolstack import LibxlToolstack
+
+        return LibxlToolstack(host, no_library, say=say, verbosity=verbosity, warn=warn)
 
     return Backend(Paths.under(directory), directory, open_hypervisor, open_store, make_dom0, open_libxl)

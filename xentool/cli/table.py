@@ -29,8 +29,8 @@ GLOBALS = (
     Option(
         "verbose",
         ("-v", "--verbose"),
-        "say more: which toolstack does it and why, each step, and an error's details; -vv, -vvv: libxl's "
-        "own words too",
+        "say more: which toolstack does it and why (nothing of what native always does), each step, and an "
+        "error's details; -vv, -vvv: libxl's own words too",
         "count",
     ),
     Option("debug", ("--debug",), "print a Python traceback with an error"),

@@ -9,7 +9,7 @@ costs nothing, and nothing can change between looking and doing.
 
 from __future__ import annotations
 
-from xentool.errors import HostError, UnsupportedError
+from xentool.errors import NoLibxlError, UnsupportedError
 from xentool.toolstack.native import NativeToolstack
 
 TYPE_CHECKING = False
@@ -139,8 +139,12 @@ class AutoToolstack(NativeToolstack):
         why = self._by_config(config)
         if not why:
             return super().create(config, paused=paused, progress=progress)
-        libxl = self._other("create domain", config.name, why)
-        return libxl.create(config, paused=paused, progress=progress)
+        return self._by_libxl(
+            "create domain",
+            config.name,
+            why,
+            lambda libxl: libxl.create(config, paused=paused, progress=progress),
+        )
 
     def _by_config(self, config: DomainConfig) -> str:
         """Why libxl is to make this domain; empty where native does."""
@@ -274,31 +278,31 @@ class AutoToolstack(NativeToolstack):
             done = native()
         except UnsupportedError as refusal:
             self._tell("libxl", refusal.why)
-            return libxl(self._other(refusal.action, refusal.subject, refusal.why))
+            return self._by_libxl(refusal.action, refusal.subject, refusal.why, libxl)
         except BaseException:
             self._tell("native", f"complete for {native_does(operation)}")
             raise
         self._tell("native", f"complete for {native_does(operation)}")
         return done
 
-    def _other(self, action: str, subject: str, why: str) -> Toolstack:
-        """libxl.
+    def _by_libxl(self, action: str, subject: str, why: str, do: Callable[[Toolstack], T]) -> T:
+        """What libxl does.
 
         Raises:
-            HostError: there is none here; says what was to be done, and why it takes libxl.
+            NoLibxlError: there is none here; says what was to be done, and why it takes libxl.
         """
         if self._libxl is None:
-            try:
-                self._libxl = self._open_libxl()
-            except HostError as missing:
-                raise HostError(
-                    action,
-                    subject,
-                    f"that takes libxl ({why}), and {missing.reason}",
-                    hint=missing.hint,
-                    detail=missing.detail,
-                ) from missing
-        return self._libxl
+            self._libxl = self._open_libxl()
+        try:
+            return do(self._libxl)
+        except NoLibxlError as missing:
+            raise NoLibxlError(
+                action,
+                subject,
+                f"that takes libxl ({why}), and {missing.reason}",
+                hint=missing.hint,
+                detail=missing.detail,
+            ) from missing
 
     def _tell(self, toolstack: str, why: str) -> None:
         if self._say is not None:

@@ -41,4 +41,9 @@ def test_an_unproven_release_is_said_to_be_so(
     backend._host = nothing
     context = Context(lambda _name: backend, toolstack="libxl", verbose=verbose)
     assert context.toolstack.name == "libxl"
+    assert (
+        capsys.readouterr().err
+        == "xentool: toolstack libxl: --toolstack or $XENTOOL_TOOLSTACK asks for it\n" * verbose
+    )
+    cast("LibxlToolstack", context.toolstack).library  # noqa: B018 - it is looked for when it is needed
     assert ("xentool was tried with 4.17 and 4.20" in capsys.readouterr().err) == warned

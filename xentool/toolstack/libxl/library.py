@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from xentool.errors import HostError
+from xentool.errors import HostError, NoLibxlError
 from xentool.toolstack.libxl.signatures import LIBC, NEEDED, STRUCTS, TOOLLOG, signature
 
 TYPE_CHECKING = False
@@ -97,7 +97,7 @@ class Library:
         """The size of libxl_`struct` in bytes: as far as its ``_init`` writes.
 
         Raises:
-            HostError: there is no such structure, or its size cannot be told.
+            NoLibxlError: there is no such structure, or its size cannot be told.
         """
         size = self._sizes.get(struct)
         if size is None:
@@ -117,7 +117,7 @@ class Library:
         ]
         size = max(left)
         if not 0 < size < PROBE_BYTES:
-            raise HostError(
+            raise NoLibxlError(
                 "use",
                 self.title,
                 f"the size of its libxl_{struct} cannot be told (libxl_{struct}_init wrote {size} bytes)",
@@ -130,12 +130,12 @@ def open_library(release: tuple[int, int]) -> Library:
     """The libxl of that release of Xen (major, minor), checked.
 
     Raises:
-        HostError: there is none, or it is not as we rely on it to be.
+        NoLibxlError: there is none, or it is not as we rely on it to be.
     """
     major, minor = release
     wanted = f"libxenlight.so.{major}.{minor}"
     if major != 4 or minor < OLDEST:
-        raise HostError(
+        raise NoLibxlError(
             "use libxl",
             f"{major}.{minor}",
             f"xentool drives libxl from 4.{OLDEST} on",
@@ -161,7 +161,7 @@ def _load(soname: str, hint: str) -> ctypes.CDLL:
             reason = f"{soname} cannot be loaded"
         elif others:
             reason += f": there is {', '.join(others)}, which is for another Xen than the one that runs"
-        raise HostError(
+        raise NoLibxlError(
             "use libxl", "on this host", reason, hint=f"{hint}; PV guests need none (`--toolstack native`)",
             detail=str(exc),
         ) from exc  # fmt: skip
@@ -184,14 +184,14 @@ def check(library: Library) -> None:
     """Look at all that is relied on and can be seen without a connection: functions, and sizes.
 
     Raises:
-        HostError: something is missing; all that is missing is named.
+        NoLibxlError: something is missing; all that is missing is named.
     """
     wanted = [*NEEDED, *TOOLLOG, *LIBC]
     for struct in STRUCTS:
         wanted += [f"libxl_{struct}_{what}" for what in ("init", "dispose", "from_json", "to_json")]
     missing = [name for name in wanted if not library.has(name)]
     if missing:
-        raise HostError(
+        raise NoLibxlError(
             "use",
             library.title,
             f"it lacks {len(missing)} of the functions that xentool calls: {', '.join(missing[:5])}"

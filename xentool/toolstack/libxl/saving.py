@@ -163,7 +163,7 @@ def _json(config: bytes) -> bytes:
 
 def restore(
     host: Host,
-    context: Context,
+    open_context: Callable[[], Context],
     path: str,
     config: DomainConfig | None = None,
     *,
@@ -171,6 +171,8 @@ def restore(
     progress: Callable[[str], None] | None = None,
 ) -> DomId:
     """Make a domain of a file that `save` or ``xl save`` wrote, by its own config or by `config`.
+
+    libxl is asked for when the file is known to be one of those: what is wrong with that comes first.
 
     Raises:
         ConfigError: the file is none that was saved, or not whole.
@@ -186,6 +188,7 @@ def restore(
         create_info = record["c_info"]
         assert isinstance(create_info, dict)
         name, uuid = str(create_info.get("name", "")), str(create_info.get("uuid", ""))
+        context = open_context()
         function = context.library.function("libxl_domain_create_restore")
         with Struct(context, "domain_restore_params") as params:
             if saved.stream_version != 1:  # which is what libxl takes it for

@@ -31,9 +31,6 @@ class LibxlToolstack(NativeToolstack):
     `say` hears what libxl says as it says it; without it what matters is in the errors. With a `verbosity`
     of 1 that is what a sysadmin may want to know, with 2 each detail, with 3 what libxl's developers want.
     `warn` hears what is to be said of this libxl itself: that nobody tried it.
-
-    Raises:
-        HostError: there is no libxl for the Xen that runs, or it is not as we rely on it to be.
     """
 
     name = "libxl"
@@ -50,10 +47,23 @@ class LibxlToolstack(NativeToolstack):
         super().__init__(host)
         self._say = say
         self._verbosity = verbosity
+        self._warn = warn
+        self._open_library = open_library
+        self._library: Library | None = None
         self._context: Context | None = None
-        self._library = open_library(host.release)
-        if self._library.warning and warn is not None:
-            warn(self._library.warning)
+
+    @property
+    def library(self) -> Library:
+        """libxl itself, looked for when it is first needed: what reads a file or a config comes before.
+
+        Raises:
+            NoLibxlError: there is no libxl for the Xen that runs, or it is not as we rely on it to be.
+        """
+        if self._library is None:
+            self._library = self._open_library(self._host.release)
+            if self._library.warning and self._warn is not None:
+                self._warn(self._library.warning)
+        return self._library
 
     @property
     def context(self) -> Context:
@@ -64,12 +74,13 @@ class LibxlToolstack(NativeToolstack):
             HostError: libxl cannot be used.
         """
         if self._context is None:
+            library = self.library
             from xentool.toolstack.libxl.context import Context
             from xentool.toolstack.libxl.log import BY_VERBOSITY, PROGRESS
 
             self._host.store.exists("/local")
             level = PROGRESS if self._say is None else BY_VERBOSITY[min(self._verbosity, 3)]
-            self._context = Context(self._library, level=level, listener=self._hear if self._say else None)
+            self._context = Context(library, level=level, listener=self._hear if self._say else None)
         return self._context
 
     def _hear(self, line: Line) -> None:
@@ -127,8 +138,9 @@ class LibxlToolstack(NativeToolstack):
         from xentool.devices.vif.locks import locked_names, unlock
         from xentool.toolstack.libxl import domains
 
+        context = self.context
         locked = locked_names(self._host, domid)
-        domains.destroy(self.context, domid)
+        domains.destroy(context, domid)
         unlock(self._host, locked)  # libxl knows of none
 
     def pause(self, domid: DomId) -> None:
@@ -158,8 +170,9 @@ class LibxlToolstack(NativeToolstack):
         from xentool.devices.vif.locks import locked_names, unlock
         from xentool.toolstack.libxl.saving import save
 
+        context = self.context
         locked = locked_names(self._host, domid) if after == "destroy" else ()
-        save(self._host, self.context, domid, path, after=after, config=config, progress=progress)
+        save(self._host, context, domid, path, after=after, config=config, progress=progress)
         unlock(self._host, locked)
 
     def restore(
@@ -172,7 +185,7 @@ class LibxlToolstack(NativeToolstack):
     ) -> DomId:
         from xentool.toolstack.libxl.saving import restore
 
-        return restore(self._host, self.context, path, config, paused=paused, progress=progress)
+        return restore(self._host, lambda: self.context, path, config, paused=paused, progress=progress)
 
     def resume(self, domid: DomId) -> None:
         from xentool.toolstack.libxl.saving import resume
