@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,9 @@ from tests.support.mocked import MockedHost
 from xentool.abi.sched import SHUTDOWN_poweroff, SHUTDOWN_suspend
 from xentool.domain.create import create_domain
 from xentool.domain.journal import quoted
+from xentool.domain.lifecycle import destroy
 from xentool.domain.recover import finish_undone
+from xentool.domain.suspension import SUSPENDS_WITHIN
 from xentool.errors import LibxlError
 from xentool.toolstack.native import NativeToolstack
 from xentool.units import DomId, uuid_text
@@ -56,6 +61,16 @@ def killed(mocked: MockedHost, tmp_path: Path) -> Iterator[Killed]:
     left.entry.unlink(missing_ok=True)
 
 
+@pytest.fixture
+def running(mocked: MockedHost, tmp_path: Path) -> Iterator[Killed]:
+    """One whose guest has not suspended yet."""
+    left = Killed(mocked, tmp_path, None)
+    yield left
+    if left.there():
+        mocked.destroy(left.domid)
+    left.entry.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_a_guest_without_a_file_goes_on(killed: Killed, named: bool) -> None:
     killed.note(named=named)  # it was about to have its name
@@ -87,10 +102,51 @@ def test_another_guest_of_that_number_is_not_touched(killed: Killed) -> None:
 def test_who_is_not_suspended_is_not_resumed(mocked: MockedHost, tmp_path: Path, reason: int | None) -> None:
     left = Killed(mocked, tmp_path, reason)
     left.note()
+    os.utime(left.part, (0, 0))  # it was killed long ago
     assert finish_undone(left.host, resume=left.resumed.append)[1] == []
     assert left.resumed == []
     assert not left.part.exists()
     mocked.destroy(left.domid)
+
+
+def node(left: Killed) -> str:
+    return f"/local/domain/{left.domid}/control/shutdown"
+
+
+def test_a_request_that_the_guest_has_not_taken_is_withdrawn(running: Killed) -> None:
+    running.host.store.write(node(running), "suspend")
+    running.note()
+    began = time.monotonic()
+    assert finish_undone(running.host, resume=running.resumed.append) == ([f"{running.uuid} (its save)"], [])
+    assert running.host.store.read(node(running)) == b""
+    assert time.monotonic() - began < SUSPENDS_WITHIN
+    assert running.resumed == []
+
+
+@pytest.mark.parametrize("reason", [SHUTDOWN_suspend, SHUTDOWN_poweroff])
+def test_a_guest_that_has_taken_the_request_is_waited_for(running: Killed, reason: int) -> None:
+    """As when the save is killed between the two, and the next command is quicker than the guest."""
+    running.note()
+    timer = threading.Timer(0.3, running.host.hypercalls.shutdown_domain, (running.domid, reason))
+    timer.start()
+    finish_undone(running.host, resume=running.resumed.append)
+    timer.join()
+    assert running.resumed == [running.domid] * (reason == SHUTDOWN_suspend)
+
+
+def test_a_guest_that_goes_meanwhile_is_not_waited_for(mocked: MockedHost, running: Killed) -> None:
+    def go() -> None:
+        with mocked.open_store() as store:
+            destroy(mocked.host(store=store), running.domid)
+
+    running.note()
+    timer = threading.Timer(0.3, go)
+    timer.start()
+    began = time.monotonic()
+    finish_undone(running.host, resume=running.resumed.append)
+    timer.join()
+    assert time.monotonic() - began < SUSPENDS_WITHIN
+    assert running.resumed == []
 
 
 def test_who_cannot_be_resumed_is_tried_again(killed: Killed) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
-from xentool.abi.sched import SHUTDOWN_suspend
 from xentool.domain.attach import undo_attach
 from xentool.domain.journal import Journal, unquoted
 from xentool.domain.remove import remove_domain, without_interruption
+from xentool.domain.suspension import SUSPENDS_WITHIN, is_suspended
 from xentool.errors import UnsupportedError, XentoolError
 from xentool.units import DomId, uuid_bytes
 
@@ -60,12 +61,9 @@ def undo_save(host: Host, facts: dict[str, str], remove: Remove, resume: Resume)
     number, after = facts["save"].split()
     domid, part = DomId(int(number)), unquoted(facts.get("part", ""))
     there = bool(part) and os.path.exists(part)
-    infos = [info for info in host.hypercalls.domain_infos() if info.domid == domid]
-    suspended = [
-        info
-        for info in infos
-        if info.handle == uuid_bytes(facts["uuid"]) and info.shutdown_reason == SHUTDOWN_suspend
-    ]
+    # Who was killed right after asking the guest to suspend did not see it do so.
+    wait_seconds = 0 if "named" in facts else SUSPENDS_WITHIN - (_age_seconds(part) if there else 0)
+    suspended = is_suspended(host, domid, facts["uuid"], wait_seconds)
     if suspended:
         with without_interruption():
             if "named" in facts and not there and after == "destroy":
@@ -74,7 +72,12 @@ def undo_save(host: Host, facts: dict[str, str], remove: Remove, resume: Resume)
                 resume(domid)
     if there:
         os.unlink(part)
-    return there or bool(suspended)
+    return there or suspended
+
+
+def _age_seconds(path: str) -> float:
+    """How long ago the file was last written to. A save does so all the time."""
+    return max(0.0, time.time() - os.stat(path).st_mtime)
 
 
 def _resume_no(domid: DomId) -> None:

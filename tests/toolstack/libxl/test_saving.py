@@ -7,16 +7,17 @@ import os
 import signal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import pytest
 
+from xentool.abi.sched import SHUTDOWN_suspend
 from xentool.domain.journal import Journal, unquoted
 from xentool.errors import ConfigError, HostError, LibxlError, StoppedError, XentoolError
 from xentool.toolstack.libxl import domains, saving
 from xentool.toolstack.libxl.creating import ANY_DOMID
 from xentool.toolstack.libxl.savefile import STREAM, SaveFile, header_of
-from xentool.units import DomId
+from xentool.units import DomId, uuid_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 DOMID = DomId(3)
 UUID = "0f4c2b1a-0000-4000-8000-00000000abcd"
-SUSPENDED = {"domid": 3, "uuid": UUID, "shutdown": True, "shutdown_reason": "suspend"}
+INFO = {"domid": 3, "uuid": UUID}
+NODE = "/local/domain/3/control/shutdown"
 
 
 class Played:
@@ -40,6 +42,38 @@ class Played:
         self.did: list[str] = []
         self.plays: dict[str, Callable[[], None]] = {}
         self.library = self
+        self.reason: int | None = SHUTDOWN_suspend
+        self.asked = b""
+        """What is in the guest's control node."""
+        self.events: list[Callable[[], None]] = []
+        """What happens while an event is waited for."""
+
+    @property
+    def host(self) -> Host:
+        """A host with that guest, which is its own store too."""
+        calls = SimpleNamespace(
+            domain_infos=lambda: [
+                SimpleNamespace(domid=3, handle=uuid_bytes(UUID), shutdown_reason=self.reason)
+            ]
+        )
+        paths = SimpleNamespace(run=str(self.run_directory))
+        return cast("Host", SimpleNamespace(paths=paths, hypercalls=calls, store=self))
+
+    def watch(self, path: str) -> Watching:
+        return Watching(self, path)
+
+    def exists(self, path: str) -> bool:
+        return path == NODE
+
+    def run_transaction(self, body: Callable[[Played], bool]) -> bool:
+        return body(self)
+
+    def try_read(self, path: str) -> bytes | None:
+        return self.asked if path == NODE else None
+
+    def write(self, path: str, value: bytes) -> None:
+        assert path == NODE
+        self.asked = value
 
     def function(self, name: str) -> Callable[..., int]:
         def call(*arguments: object) -> int:
@@ -55,21 +89,50 @@ class Played:
         start(None)
 
 
+class Watching:
+    """A watch: the first event comes at once, and then those that are played."""
+
+    def __init__(self, played: Played, path: str) -> None:
+        self.played = played
+        self.path = path
+        self.first = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def next(self, timeout_seconds: float | None = None) -> str | None:
+        if self.first:
+            self.first = False
+            return self.path
+        if timeout_seconds == 0:
+            return self.path if self.played.asked or self.played.events else None
+        if not self.played.events:
+            return None
+        self.played.events.pop(0)()
+        return self.path
+
+    def events(self, timeout_seconds: float) -> Iterator[str]:
+        while (event := self.next(timeout_seconds)) is not None:
+            yield event
+
+
 def fail() -> None:
     raise LibxlError("do", "it", "it failed")
 
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    monkeypatch.setattr(domains, "info", lambda _context, _domid: SUSPENDED)
+    monkeypatch.setattr(domains, "info", lambda _context, _domid: INFO)
     played = Played(tmp_path_factory.mktemp("run"))
     yield played
     assert played.left_to_the_next == bool(list((played.run_directory / "journal").glob("*")))
 
 
 def save(played: Played, path: Path, after: str = "destroy") -> None:
-    host = cast("Host", SimpleNamespace(paths=SimpleNamespace(run=str(played.run_directory))))
-    saving.save(host, cast("Context", played), DOMID, str(path), after=after, config=b"{}")
+    saving.save(played.host, cast("Context", played), DOMID, str(path), after=after, config=b"{}")
 
 
 def entries(played: Played) -> list[dict[str, str]]:
@@ -101,6 +164,35 @@ def test_what_cannot_be_saved_runs_on_and_leaves_no_file(played: Played, tmp_pat
         save(played, tmp_path / "file")
     assert played.did == ["suspend", "resume"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_runs_is_not_resumed(played: Played, tmp_path: Path) -> None:
+    played.plays["suspend"] = fail
+    played.reason = None
+    with pytest.raises(LibxlError):
+        save(played, tmp_path / "file")
+    assert played.did == ["suspend"]
+
+
+def test_a_request_that_the_guest_has_not_taken_is_withdrawn(played: Played, tmp_path: Path) -> None:
+    """As when ^C comes between the two: libxl leaves it there, and the guest would take it later."""
+    played.plays["suspend"] = fail
+    played.reason, played.asked = None, b"suspend"
+    with pytest.raises(LibxlError):
+        save(played, tmp_path / "file")
+    assert (played.did, played.asked) == (["suspend"], b"")
+
+
+def test_a_guest_that_has_taken_the_request_is_waited_for(played: Played, tmp_path: Path) -> None:
+    def suspend() -> None:
+        played.reason = SHUTDOWN_suspend
+
+    played.plays["suspend"] = fail
+    played.reason = None
+    played.events = [lambda: None, suspend]
+    with pytest.raises(LibxlError):
+        save(played, tmp_path / "file")
+    assert played.did == ["suspend", "resume"]
 
 
 def test_who_cannot_be_resumed_is_left_to_the_next_command(played: Played, tmp_path: Path) -> None:

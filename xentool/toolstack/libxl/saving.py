@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from xentool.domain.journal import Journal, quoted
+from xentool.domain.suspension import SUSPENDS_WITHIN, Requests, is_suspended
 from xentool.domain.uuids import new_uuid
 from xentool.errors import ConfigError, UsageError, XentoolError
 from xentool.toolstack.libxl import domains, jsontext, savefile
@@ -63,7 +64,11 @@ def save(
     suspend = context.library.function("libxl_domain_suspend")
     to_disk = context.library.function("sync_file_range")
     # A journal: who is killed here leaves a part of a file, and a guest that is suspended.
-    with Journal(host.paths.run).begin(uuid) as entry, savefile.NewFile(path) as file:
+    with (
+        Journal(host.paths.run).begin(uuid) as entry,
+        savefile.NewFile(path) as file,
+        Requests(host.store, domid) as requests,
+    ):
         entry.note("part", quoted(file.part))
         entry.note("save", f"{domid} {after}")
 
@@ -99,7 +104,7 @@ def save(
                 if not ended:
                     _leave_to_the_next(entry, cause)
             else:
-                _go_on(context, domid, entry, cause)
+                _go_on(host, context, domid, entry, requests, cause)
             raise
 
 
@@ -115,13 +120,17 @@ def _leave(context: Context, domid: DomId, after: str) -> None:
         resume(context, domid)
 
 
-def _go_on(context: Context, domid: DomId, entry: Entry, cause: BaseException) -> None:
-    """Have a guest that could not be saved run on."""
+def _go_on(
+    host: Host, context: Context, domid: DomId, entry: Entry, requests: Requests, cause: BaseException
+) -> None:
+    """Have a guest that could not be saved run on: also one that was just asked to suspend, and will."""
     from xentool.domain.remove import without_interruption
 
     try:
         with without_interruption():
-            _resume_if_suspended(context, domid)
+            wait_seconds = SUSPENDS_WITHIN if requests.came() else 0
+            if is_suspended(host, domid, entry.facts["uuid"], wait_seconds):
+                resume(context, domid)
     except XentoolError as error:
         cause.add_note(f"and it could not be resumed: {error}")
         _leave_to_the_next(entry, cause)
@@ -136,12 +145,6 @@ def resume(context: Context, domid: DomId) -> None:
     """Have a suspended guest go on where it was."""
     function = context.library.function("libxl_domain_resume")
     context.run("resume domain", domid, lambda how: function(context.handle, domid, COOPERATIVE, how))
-
-
-def _resume_if_suspended(context: Context, domid: DomId) -> None:
-    facts = domains.info(context, domid)
-    if facts.get("shutdown") and facts.get("shutdown_reason") == "suspend":
-        resume(context, domid)
 
 
 def _config_to_keep(context: Context, domid: DomId) -> bytes:
