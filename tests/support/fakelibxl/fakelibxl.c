@@ -110,10 +110,22 @@ static void finish(struct ctx *ctx, uint64_t number, int rc, int kind)
     ctx->queue[ctx->queued++] = event;
 }
 
+int fake_calls, fake_calls_blocked;
+/* How often libxl might have forked, and how often a child would not have heard of ^C. */
+
+static void might_fork(void)
+{
+    sigset_t blocked;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    fake_calls++;
+    fake_calls_blocked += sigismember(&blocked, SIGINT) && sigismember(&blocked, SIGHUP);
+}
+
 int libxl_domain_pause(struct ctx *ctx, uint32_t domid, const struct how *how)
 {
     struct timeval now;
     int64_t soon;
+    might_fork();
     gettimeofday(&now, 0);
     soon = now_ms(now) + 50;
     if (how->callback)
@@ -192,6 +204,7 @@ int libxl_osevent_beforepoll(struct ctx *ctx, int *nfds, struct pollfd *fds, int
 
 void libxl_osevent_afterpoll(struct ctx *ctx, int nfds, const struct pollfd *fds, struct timeval now)
 {
+    might_fork();
     if (nfds != ctx->fds || fds[nfds - 1].fd != ctx->idle[0])
         abort();
     if (ctx->disaster) {

@@ -29,9 +29,15 @@ def descriptors() -> set[str]:
     return set(os.listdir("/proc/self/fd"))
 
 
-def pause(context: Context, domid: int, progress: Callable[[str], None] | None = None) -> None:
+def pause(
+    context: Context, domid: int, progress: Callable[[str], None] | None = None, *, sheltered: bool = False
+) -> None:
     function = context.library.function("libxl_domain_pause")
-    context.run("pause domain", domid, lambda how: function(context.handle, domid, how), progress=progress)
+
+    def start(how: object) -> int:
+        return function(context.handle, domid, how)
+
+    context.run("pause domain", domid, start, progress=progress, sheltered=sheltered)
 
 
 @pytest.mark.parametrize("domid", [1, 2, 7, 8])
@@ -112,6 +118,34 @@ def test_a_signal_aborts_the_operation_and_is_raised_when_libxl_rests(context: C
         timer.join()
         signal.signal(signal.SIGUSR1, before)
     pause(context, 2)  # nothing of it is left in the way of the next
+
+
+@pytest.mark.parametrize("sheltered", [False, True])
+def test_the_children_of_a_sheltered_operation_hear_no_terminal(
+    context: Context, fake: ctypes.CDLL, sheltered: bool
+) -> None:
+    calls, blocked = (ctypes.c_int.in_dll(fake, name) for name in ("fake_calls", "fake_calls_blocked"))
+    calls.value = blocked.value = 0
+    pause(context, 2, sheltered=sheltered)
+    assert calls.value > 1
+    assert blocked.value == calls.value * sheltered
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+
+
+def test_a_sheltered_operation_is_aborted_all_the_same(context: Context) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.1, lambda: signal.pthread_kill(main, signal.SIGINT))
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            pause(context, 3, sheltered=True)
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGINT, before)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 def test_a_signal_just_before_poll_is_not_slept_through(

@@ -85,7 +85,8 @@ class Played:
 
         return call
 
-    def run(self, _action: str, _subject: object, start: Callable[[object], int], **_more: object) -> None:
+    def run(self, action: str, _subject: object, start: Callable[[object], int], **more: object) -> None:
+        assert more.get("sheltered", False) == (action == "save domain")
         start(None)
 
 

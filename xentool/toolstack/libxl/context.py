@@ -57,6 +57,25 @@ ALL_EVENTS = (1 << 64) - 1
 COMPLETE = "type.operation_complete"
 """What is in the JSON of an event that ends an operation: its ``rc``, unless that is 0."""
 MOST_DESCRIPTORS = 1 << 16
+OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""What a terminal sends to all processes of its foreground group: to libxl's children as well as to us."""
+
+
+class Blocked:
+    """As a context: these signals wait until its end, where Python's handlers hear of them."""
+
+    __slots__ = ("_before", "_signals")
+
+    def __init__(self, signals: tuple[int, ...]) -> None:
+        self._signals = signals
+
+    def __enter__(self) -> None:
+        if self._signals:
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+
+    def __exit__(self, *_: object) -> None:
+        if self._signals:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
 class Said:
@@ -108,6 +127,7 @@ class Context:
         self._next = 0
         self._disaster = ""
         self._at_rest = True
+        self._blocked: tuple[int, ...] = ()
         self._fds = (PollFd * 8)()
         _check_sigchld()
         self.log = Log(library, level=level, listener=listener)
@@ -169,8 +189,13 @@ class Context:
         *,
         hint: str = "",
         progress: Callable[[str], None] | None = None,
+        sheltered: bool = False,
     ) -> None:
         """Begin a long operation and wait for its end. `progress` hears libxl's own steps.
+
+        The children of a `sheltered` one hear of no ^C that is typed: libxl, which we tell of it, ends them
+        in its own way. What may fork, `start` or a turn, does so with such signals blocked, as its children
+        then have them too.
 
         Raises:
             XentoolError: what its code and libxl's words mean.
@@ -179,8 +204,10 @@ class Context:
             heard_before = self.log.steps_to(progress)
             self._next += 1
             how = AsyncHow(None, self._next)
+            self._blocked = OF_TERMINALS if sheltered else ()
             try:
-                code = start(byref(how))
+                with Blocked(self._blocked):
+                    code = start(byref(how))
                 if not code:
                     code = self._await(how.for_event, wakeup)
             except BaseException:
@@ -255,7 +282,8 @@ class Context:
         if ready < 0 and (number := ctypes.get_errno()) != errno.EINTR:
             raise LibxlError("wait for", self.library.title, f"the kernel refuses: {os.strerror(number)}")
         if ready >= 0:
-            self.library.function("libxl_osevent_afterpoll")(self.handle, count.value, self._fds, _now())
+            with Blocked(self._blocked):
+                self.library.function("libxl_osevent_afterpoll")(self.handle, count.value, self._fds, _now())
         self.log.drain()
         if self._disaster:
             raise LibxlError("go on with", self.library.title, self._disaster)

@@ -86,6 +86,7 @@ def save(
                 domid,
                 lambda how: suspend(context.handle, domid, file.descriptor, 0, how),
                 progress=told,
+                sheltered=True,  # a helper that dies of ^C leaves Xen writing down what the guest writes to
             )
             file.settle()
             from xentool.domain.remove import without_interruption
