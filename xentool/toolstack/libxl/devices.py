@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from xentool.errors import HostError, NotFoundError
 from xentool.toolstack.libxl import domains
+from xentool.toolstack.libxl.codes import FAIL
 from xentool.toolstack.libxl.kinds import kind_of
+from xentool.toolstack.libxl.log import ERROR
 from xentool.toolstack.libxl.struct import Struct
 
 TYPE_CHECKING = False
@@ -26,14 +28,21 @@ if TYPE_CHECKING:
 def listed(context: Context, domid: DomId, name: str) -> list[dict[str, object]]:
     """The domain's devices of that kind, each as libxl_device_KIND's JSON has it.
 
+    Where there are none libxl returns no array, and so it does where it cannot read them: then it says why.
+
     Raises:
         NotFoundError: there is no such domain.
         HostError: this libxl lists none of that kind.
+        XentoolError: libxl could not read them.
     """
     kind = kind_of(name)
     domains.info(context, domid)
     _need(context, kind, "list")
-    return context.array(kind.struct, kind.function("list"), domid) or []
+    with context.said() as said:
+        found = context.array(kind.struct, kind.function("list"), domid)
+        if found is None and any(line.level >= ERROR for line in said.lines):
+            raise said.failure(f"list {kind.name} devices of domain", domid, FAIL)
+    return found or []
 
 
 def find(context: Context, domid: DomId, name: str, wanted: Device) -> dict[str, object]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("none", "debug", "verbose", "detail", "progress", "info", "notice", "warning", "error", "critical")
 """xentoollog_level, by its number; as libxentoollog prints them."""
-PROGRESS, WARNING = LEVELS.index("progress"), LEVELS.index("warning")
+PROGRESS, WARNING, ERROR = LEVELS.index("progress"), LEVELS.index("warning"), LEVELS.index("error")
 BY_VERBOSITY = (PROGRESS, PROGRESS, LEVELS.index("detail"), LEVELS.index("debug"))
 """The least level that is wanted, by how often ``-v`` was given."""
 NO_CR_FLAG = 0o20
