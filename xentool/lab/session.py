@@ -15,6 +15,7 @@ from xentool.errors import LabError, TimedOutError
 from xentool.lab.build import build
 from xentool.lab.cache import Cache
 from xentool.lab.console import ConsoleLog
+from xentool.lab.erratum import mend
 from xentool.lab.frames import ERRORS, EXIT, INPUT, OUTPUT, READY, REQUEST, SIZE, FrameReader, encode
 from xentool.lab.layer import CHECKOUT, make_layer, own_checkout
 from xentool.lab.qemu import DEFAULT_MACHINE, Machine, Qemu, Share, share_tag
@@ -121,6 +122,14 @@ class Lab:
                     self.facts = json.loads(payload)
         self.boot_seconds = time.monotonic() - started
         self._progress(f"dom0 is ready after {self.boot_seconds:.1f} s")
+        self._mend_qemu()
+
+    def _mend_qemu(self) -> None:
+        # Now that QEMU is certainly itself and no longer what started it, and no guest has run yet.
+        try:
+            mend(self._qemu.pid)
+        except OSError as exc:
+            self._progress(f"QEMU could not be mended, HVM and PVH guests may crash: {exc.strerror or exc}")
 
     def _open_log(self) -> BinaryIO | None:
         if not self._log:
