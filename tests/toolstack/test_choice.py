@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from xentool.devices.vbd.spec import parse_disk
 from xentool.devices.vif.spec import parse_vif
 from xentool.domain.config.model import DomainConfig, GuestType
 from xentool.domain.host import Host
@@ -24,7 +25,7 @@ from xentool.errors import (
 from xentool.toolstack import choice
 from xentool.toolstack.choice import TABLE, AutoToolstack
 from xentool.toolstack.libxl.library import Library
-from xentool.toolstack.libxl.plugging import plan_vif
+from xentool.toolstack.libxl.plugging import attach_disk, plan_disk, plan_vif
 from xentool.toolstack.libxl.savefile import STREAM, header_of
 from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.native import NativeToolstack
@@ -293,6 +294,17 @@ def test_a_plan_for_libxl_too_refuses_what_libxl_would_leave_out() -> None:
     assert "leave out lock and ips" in caught.value.hint
     with pytest.raises(ConfigError, match="libxl holds no interface"):
         plan_vif(NOWHERE, "web", ["bridge=x", "lock"])
+
+
+def test_no_disk_of_several_writers_becomes_one_of_a_single_writer() -> None:
+    shared = hvm().replace(disks=(parse_disk("/dev/vg/x,raw,xvda,w!"),))
+    toolstack = AutoToolstack(WithoutXen(), without_libxl)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="disk xvda: libxl gives a disk to one writer at a time") as caught:
+        toolstack.plan(shared)
+    assert "write access=w" in caught.value.hint
+    for plug in (plan_disk, lambda host, *words: attach_disk(host, None, *words)):  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="one writer at a time"):
+            plug(NOWHERE, "web", ["/dev/vg/x,raw,xvda,w!"])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from xentool.units import uuid_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from xentool.devices.vbd.spec import Disk
     from xentool.devices.vif.spec import Vif
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
@@ -90,6 +91,8 @@ def libxl_record(
         for vif in config.vifs:
             refuse_lock(vif)
         config = config.replace(vifs=tuple(with_defaults(vif, host.paths.xl_conf) for vif in config.vifs))
+    for disk in config.disks:
+        refuse_shared(disk)
     placed = config.cpus is not None or config.cpus_soft is not None
     nodes = host.hypercalls.cpu_nodes() if placed else ()
     return dict(domain_config(config, uuid, nodes, xen_version=release or host.release))
@@ -107,6 +110,21 @@ def refuse_lock(vif: Vif) -> None:
             f"vif {vif.devid if vif.devid is not None else ''}".rstrip(),
             "libxl holds no interface to its addresses (lock, ips)",
             hint="leave out lock and ips, or what takes libxl (-v says what that is)",
+        )
+
+
+def refuse_shared(disk: Disk) -> None:
+    """Refuse a disk that several guests are to write to: libxl would give it to one of them alone.
+
+    Raises:
+        ConfigError: it is such a disk.
+    """
+    if disk.access == "w!":
+        raise ConfigError(
+            "use libxl for",
+            f"disk {disk.vdev}",
+            "libxl gives a disk to one writer at a time (access=w!)",
+            hint="write access=w if nobody else writes to it, or leave out what takes libxl (-v says what)",
         )
 
 

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from xentool.domain.config.model import DomainConfig
 
+MAXMEM_CONSTANT_KIB = 1024
+"""LIBXL_MAXMEM_CONSTANT (libxl_internal.h)."""
 CONFIG_NAME = "libxl-json"
 """The last part of the file's name: userdata-d.DOMID.UUID.libxl-json."""
 
@@ -60,11 +62,12 @@ def as_it_is(
     max_kib: int,
     scheduling: dict[str, object],
 ) -> dict[str, object]:
-    """A PV domain's record, brought up to date as ``xl list -l`` does: what may have changed since create.
+    """A domain's record, brought up to date as ``xl list -l`` does: what may have changed since create.
 
     `target_kib` and `max_kib` are the store's ``memory/target`` and ``memory/static-max``,
     `online_vcpus` the vcpus whose ``cpu/N/availability`` is "online", and `scheduling` is, for the
-    credit schedulers, ``{"sched": "credit2", "weight": 256, "cap": 0}``, in that order.
+    credit schedulers, ``{"sched": "credit2", "weight": 256, "cap": 0}``, in that order. Which vcpus of an
+    HVM guest were plugged since, its QEMU alone knows: they are as they were.
 
     Source: tools/libs/light/libxl_domain.c (retrieve_domain_configuration_end).
     """
@@ -75,7 +78,7 @@ def as_it_is(
     changes: dict[str, object] = {
         "avail_vcpus": [vcpu for vcpu in online_vcpus if vcpu < known],
         "max_memkb": max_kib,
-        "target_memkb": target_kib,
+        "target_memkb": target_kib + _beside_the_target(build_info),
         "sched_params": scheduling,
     }
     if not changes["avail_vcpus"]:
@@ -84,6 +87,21 @@ def as_it_is(
     updated = build_info | changes
     first = {key: updated[key] for key in BUILD_INFO_ORDER if key in updated}
     return record | {"c_info": create_info | {"name": name, "uuid": uuid}, "b_info": first | updated}
+
+
+def _beside_the_target(build_info: Mapping[str, object]) -> int:
+    """What the guest was given beyond its ``memory/target``, in KiB: its card's memory and, where an HVM
+    guest may be given more later, what libxl sets aside for that.
+
+    Source: tools/libs/light/libxl_internal.h (libxl__get_targetmem_fudge).
+    """
+
+    def number(name: str) -> int:
+        value = build_info.get(name, 0)
+        return value if isinstance(value, int) else 0
+
+    grows = build_info.get("type") == "hvm" and number("max_memkb") > number("target_memkb")
+    return number("video_memkb") + (MAXMEM_CONSTANT_KIB if grows else 0)
 
 
 def config_from_userdata(raw: bytes) -> dict[str, object]:

@@ -16,7 +16,7 @@ from xentool.domain.names import resolve_introduced
 from xentool.errors import InUseError, LibxlError
 from xentool.toolstack.devices import disk_maker, find_disk, find_vif, planned, vif_maker
 from xentool.toolstack.libxl import devices
-from xentool.toolstack.record import refuse_lock
+from xentool.toolstack.record import refuse_lock, refuse_shared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def plan_disk(host: Host, domain: str, words: Sequence[str]) -> DevicePlan:
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
+    refuse_shared(disk)
     domid, _uuid = resolve_introduced(host, domain)
     return planned(host, domid, "vbd", disk_maker(host, disk))
 
@@ -113,6 +114,7 @@ def attach_disk(host: Host, context: Context, domain: str, words: Sequence[str])
     from xentool.devices.vbd.spec import parse_disk
 
     disk = parse_disk(*words)
+    refuse_shared(disk)
     domid, uuid = resolve_introduced(host, domain)
     if disk.devid in taken_devids(host, domid, "vbd"):
         raise InUseError(
