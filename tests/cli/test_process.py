@@ -69,9 +69,10 @@ def test_a_common_command_imports_nothing_heavy(argv: tuple[str, ...]) -> None:
         "xentool.cli.commands.devicelists", "xentool.cli.devicetext", "xentool.store.client",
         "xentool.devices.vif.hotplug", "xentool.devices.vif.spec", "xentool.devices.vbd.hotplug",
         "xentool.devices.vbd.spec", "xentool.dom0.linux.links", "xentool.dom0.linux.programs",
+        "xentool.domain.lifecycle", "xentool.devices.vif.locks",
     ],
 )  # fmt: skip
-def test_what_plugs_a_device_imports_nothing_heavy_and_no_hypercall(module: str) -> None:
+def test_what_plugs_or_removes_imports_nothing_heavy_and_no_hypercall(module: str) -> None:
     done = run(
         f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
     )
@@ -79,6 +80,37 @@ def test_what_plugs_a_device_imports_nothing_heavy_and_no_hypercall(module: str)
     imported = set(done.stdout.split())
     assert not (HEAVY | {"ctypes", "xentool.hypervisor"}) & imported
     assert len(imported) < 30
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "xentool.hypervisor.xen", "xentool.toolstack.libxl.toolstack", "xentool.toolstack.libxl.context",
+        "xentool.toolstack.libxl.domains", "xentool.toolstack.libxl.creating",
+        "xentool.toolstack.libxl.saving", "xentool.toolstack.libxl.configs",
+    ],
+)  # fmt: skip
+def test_what_calls_libraries_of_c_does_without_ctypes_and_all_that_is_heavy(module: str) -> None:
+    done = run(
+        f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
+    )
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.split())
+    assert "xentool.cfunctions" in imported or module.endswith(".toolstack")
+    assert not (HEAVY | {"ctypes", "types", "xentool.hypervisor.mock"}) & imported
+
+
+def test_a_package_that_a_command_imports_imports_nothing_by_itself() -> None:
+    """Else its modules would be looked for one by one, beside the warm start."""
+    rooms = "cli cli.commands toolstack toolstack.libxl domain domain.config devices store abi hypervisor"
+    before = {"xentool.cli", "xentool.toolstack"}
+    done = run(
+        "before = set(sys.modules)\n"
+        f"for room in '{rooms}'.split():\n    __import__('xentool.' + room)\n"
+        "print(*sorted(set(sys.modules) - before), sep='\\n')",
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {f"xentool.{room}" for room in rooms.split()} - before
 
 
 def test_choosing_a_toolstack_costs_one_module_and_no_libxl() -> None:

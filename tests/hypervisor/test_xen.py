@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from xentool.cfunctions import CLibrary
 from xentool.errors import HostError
 from xentool.hypervisor.xen import XenHypervisor, library
 from xentool.units import PAGE_SIZE, DomId, Port
@@ -52,13 +53,12 @@ def fake(fake_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     fake = FakeXen(fake_library)
     for name in ("fake_mapped", "fake_open_errno", "fake_interrupts", "fake_handles"):
         fake.set(name, 0)
-    real = ctypes.CDLL
 
-    def load(name: str, **options: bool) -> ctypes.CDLL:
+    def load(name: str) -> CLibrary:
         fake.opened.append(name)
-        return real(str(fake.path), **options)
+        return CLibrary(str(fake.path))
 
-    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(library, "CLibrary", load)
     monkeypatch.setattr(library, "DEVICES", dict.fromkeys(library.DEVICES, str(device)))
     yield fake
     assert fake.get("fake_mapped") == 0, "memory was left"
@@ -241,13 +241,20 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     device.touch()
     monkeypatch.setattr(library, "DEVICES", {"xencall": str(device)})
 
-    def load(name: str, **_: bool) -> ctypes.CDLL:
+    def load(name: str) -> CLibrary:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(library, "CLibrary", load)
     with pytest.raises(HostError, match=r"libxencall\.so\.1 is missing") as caught:
         XenHypervisor()
     assert caught.value.hint == "apt-get install libxencall1"
+
+
+def test_a_library_that_lacks_a_function(fake: FakeXen) -> None:
+    with XenHypervisor() as xen:
+        xen._call._signatures = {"xencall9": xen._call._signatures["xencall0"]}
+        with pytest.raises(HostError, match="no function xencall9"):
+            xen._call.function("xencall9")
 
 
 @pytest.mark.parametrize(

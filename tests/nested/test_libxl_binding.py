@@ -25,7 +25,7 @@ from xentool.errors import (
     NotFoundError,
     XentoolError,
 )
-from xentool.toolstack.libxl import LibxlToolstack
+from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.libxl.kinds import KINDS
 from xentool.units import DomId
 

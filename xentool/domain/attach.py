@@ -106,7 +106,7 @@ def undo_attach(host: Host, facts: Mapping[str, str]) -> bool:
         return False
     from xentool.devices.record import read_records
     from xentool.devices.unplug import remove
-    from xentool.domain.remove import without_interruption
+    from xentool.domain.interruption import without_interruption
 
     with without_interruption():
         devices = read_records(host.store, domid, [(kind, devid)])

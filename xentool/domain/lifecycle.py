@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from xentool.devices.paths import domain_path
+from xentool.domain.interruption import without_interruption
 from xentool.domain.reach import check_no_hvm
-from xentool.domain.remove import remove_domain, without_interruption
+from xentool.domain.remove import remove_domain
 from xentool.errors import NotFoundError, TimedOutError, XentoolError
 from xentool.units import uuid_text
 

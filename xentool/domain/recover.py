@@ -6,8 +6,9 @@ import os
 import time
 
 from xentool.domain.attach import undo_attach
+from xentool.domain.interruption import without_interruption
 from xentool.domain.journal import Journal, unquoted
-from xentool.domain.remove import remove_domain, without_interruption
+from xentool.domain.remove import remove_domain
 from xentool.domain.suspension import SUSPENDS_WITHIN, is_suspended
 from xentool.errors import UnsupportedError, XentoolError
 from xentool.units import DomId, uuid_bytes

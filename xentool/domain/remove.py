@@ -7,9 +7,6 @@ never from its own nodes (XSA-175, XSA-178).
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import contextmanager
-from functools import partial
 
 from xentool.devices.paths import backend_path, domain_path, libxl_path
 from xentool.devices.record import prune, recorded
@@ -23,21 +20,11 @@ from xentool.units import DomId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from xentool.devices.record import Recorded
     from xentool.domain.host import Host
     from xentool.store.operations import Transaction
-
-
-@contextmanager
-def without_interruption() -> Iterator[None]:
-    """Hold back ^C and SIGTERM: an undo that is itself interrupted would leave what it should take away."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
@@ -93,8 +80,10 @@ def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
     (`plug.place`). So each is either seen here or never there.
     """
 
-    def remove(transaction: Transaction, last: bool) -> list[Recorded]:
-        late = [] if last else recorded(transaction, domid)
+    tries_left = 3
+
+    def remove(transaction: Transaction) -> list[Recorded]:
+        late = recorded(transaction, domid) if tries_left else []
         if not late:
             with transaction.batch() as batch:
                 for path in paths:
@@ -102,8 +91,9 @@ def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
         return late
 
     failed: list[XentoolError] = []
-    for last in (False, False, True):
-        late = host.store.run_transaction(partial(remove, last=last))
+    while tries_left:
+        tries_left -= 1
+        late = host.store.run_transaction(remove)
         if not late:
             break
         try:

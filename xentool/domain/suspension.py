@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from xentool.abi.sched import SHUTDOWN_suspend
 from xentool.devices.paths import domain_path
-from xentool.domain.lifecycle import RELEASE_WATCH
 from xentool.units import uuid_bytes
 
 TYPE_CHECKING = False
@@ -65,6 +64,8 @@ def is_suspended(host: Host, domid: DomId, uuid: str, wait_seconds: float = 0) -
     reason = _reason(host, domid, uuid)
     if reason is not None or wait_seconds <= 0 or _withdrawn(host.store, domid):
         return reason == SHUTDOWN_suspend
+    from xentool.domain.lifecycle import RELEASE_WATCH  # which what saves well need not load
+
     with host.store.watch(RELEASE_WATCH) as watch:
         for _event in watch.events(wait_seconds):
             reason = _reason(host, domid, uuid)

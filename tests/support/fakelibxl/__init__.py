@@ -6,6 +6,7 @@ import ctypes
 import subprocess
 from pathlib import Path
 
+from xentool.cfunctions import CLibrary
 from xentool.toolstack.libxl.library import Library
 from xentool.toolstack.libxl.signatures import LIBC, NEEDED, STRUCTS, TOOLLOG
 
@@ -39,4 +40,5 @@ def compile_fake(folder: Path, *, without: tuple[str, ...] = ()) -> ctypes.CDLL:
 
 def library_of(fake: ctypes.CDLL, release: tuple[int, int] = (4, 17)) -> Library:
     assert not set(LIBC) & set(functions())
-    return Library(fake, fake, ctypes.CDLL(None, use_errno=True), release)
+    loaded = CLibrary(fake._name)
+    return Library(loaded, loaded, CLibrary(None), release)

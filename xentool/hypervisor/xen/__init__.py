@@ -13,13 +13,12 @@ Source: xencall.h, xenforeignmemory.h, xenevtchn.h, xengnttab.h.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from _weakref import ref  # what weakref has it from; that module would cost its import
-from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from sys import getrefcount
 
+from xentool.cfunctions import byref, c_char, c_int, c_uint32, c_uint64, c_void_p
 from xentool.hypervisor.xen.library import Library, failure
 from xentool.units import PAGE_SHIFT, PAGE_SIZE, DomId, pages_for
 
@@ -49,7 +48,7 @@ class _View:
         writable: bool = True,
     ) -> None:
         self.address = address
-        memory = (ctypes.c_ubyte * size).from_address(address)
+        memory = (c_char * size).from_address(address)
         # Every slice keeps `memory` alive, and nothing else does but us.
         self._memory: object = memory
         self._give_back = give_back
@@ -122,11 +121,10 @@ class XenHypervisor:
             address = self._alloc(self._call.handle, pages)
             if not address:
                 raise failure()
-        # Neither the library's cache of pages nor ours has them zeroed.
-        ctypes.memset(address, 0, pages << PAGE_SHIFT)
-        return _View(
-            address, pages << PAGE_SHIFT, lambda: self._give_buffer_back(address, pages), self._opened
-        )
+        size = pages << PAGE_SHIFT
+        buffer = _View(address, size, lambda: self._give_buffer_back(address, pages), self._opened)
+        buffer.view[:] = bytes(size)  # neither the library's cache of pages nor ours has them zeroed
+        return buffer
 
     def _give_buffer_back(self, address: int, pages: int) -> None:
         if self._call.handle is None:
@@ -170,7 +168,7 @@ class XenHypervisor:
             index,
             frame,
             count,
-            ctypes.byref(address),
+            byref(address),
             _protection(writable=True),
             0,
         )

@@ -1,20 +1,22 @@
-"""The stable Xen libraries through ctypes: their functions, a handle on each, and why one cannot be opened.
+"""The stable Xen libraries: their functions, a handle on each, and why one cannot be opened.
 
 Source: xencall.h, xenforeignmemory.h, xenevtchn.h, xengnttab.h.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-from ctypes import POINTER, c_int, c_long, c_size_t, c_uint32, c_uint64, c_ulong, c_void_p
 
+from xentool.cfunctions import CLibrary, c_int, c_long, c_uint32, c_uint64, c_ulong, c_void_p, get_errno
 from xentool.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ADDRESS = c_void_p
+c_size_t = c_ulong
 
 SIGNATURES: dict[str, dict[str, tuple[object, list[object]]]] = {
     "libxencall.so.1": {
@@ -35,12 +37,12 @@ SIGNATURES: dict[str, dict[str, tuple[object, list[object]]]] = {
         "xenforeignmemory_close": (c_int, [c_void_p]),
         "xenforeignmemory_map": (
             c_void_p,
-            [c_void_p, c_uint32, c_int, c_size_t, POINTER(c_uint64), POINTER(c_int)],
+            [c_void_p, c_uint32, c_int, c_size_t, ADDRESS, ADDRESS],
         ),
         "xenforeignmemory_unmap": (c_int, [c_void_p, c_void_p, c_size_t]),
         "xenforeignmemory_map_resource": (
             c_void_p,
-            [c_void_p, c_uint32, c_uint32, c_uint32, c_ulong, c_ulong, POINTER(c_void_p), c_int, c_int],
+            [c_void_p, c_uint32, c_uint32, c_uint32, c_ulong, c_ulong, ADDRESS, c_int, c_int],
         ),
         "xenforeignmemory_unmap_resource": (c_int, [c_void_p, c_void_p]),
     },
@@ -61,7 +63,7 @@ SIGNATURES: dict[str, dict[str, tuple[object, list[object]]]] = {
         "xengnttab_close": (c_int, [c_void_p]),
         "xengnttab_map_domain_grant_refs": (
             c_void_p,
-            [c_void_p, c_uint32, c_uint32, POINTER(c_uint32), c_int],
+            [c_void_p, c_uint32, c_uint32, ADDRESS, c_int],
         ),
         "xengnttab_unmap": (c_int, [c_void_p, c_void_p, c_uint32]),
     },
@@ -82,7 +84,7 @@ class Library:
         soname = f"lib{name}.so.1"
         _check_device(DEVICES[name])
         try:
-            library = ctypes.CDLL(soname, use_errno=True)
+            library = CLibrary(soname)
         except OSError as exc:
             raise HostError(
                 "use Xen",
@@ -96,15 +98,18 @@ class Library:
         self._close = self.function(f"{name}_close")
         self.handle: int | None = self.function(f"{name}_open")(None, 0)
         if not self.handle:
-            raise _cannot_open(DEVICES[name], ctypes.get_errno())
+            raise _cannot_open(DEVICES[name], get_errno())
 
     def function(self, name: str) -> Callable[..., int]:
-        """A function of the library, declared; what it returns is not looked at here."""
-        result, arguments = self._signatures[name]
-        function = getattr(self._library, name)
-        function.restype = result
-        function.argtypes = arguments
-        return function  # type: ignore[no-any-return]
+        """A function of the library, declared; what it returns is not looked at here.
+
+        Raises:
+            HostError: the library has none.
+        """
+        function = self._library.function(name, self._signatures[name])
+        if function is None:
+            raise HostError("use Xen", "on this machine", f"its libraries have no function {name}")
+        return function
 
     def close(self) -> None:
         if self.handle:
@@ -144,5 +149,5 @@ def _cannot_open(device: str, number: int) -> HostError:
 
 def failure() -> OSError:
     """The OSError of the library call that just failed."""
-    number = ctypes.get_errno() or errno.EIO
+    number = get_errno() or errno.EIO
     return OSError(number, os.strerror(number))

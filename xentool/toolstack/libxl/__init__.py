@@ -1,4 +1,4 @@
-"""libxl behind the toolstack port: everything that libxenlight can do, by ctypes alone.
+"""libxl behind the toolstack port: everything that libxenlight can do, by its functions in C alone.
 
 No compiler and no headers are needed on the host, and no layout of libxl's structures is known
 here: they go in and out as JSON, by libxl's own ``_from_json`` and ``_to_json``. libxlutil is not
@@ -14,9 +14,3 @@ needed at all: configs are read by our own parser.
 On top of these, by subject: domains, creating, saving (and the `savefile`), devices (their `kinds`, and
 `plugging` in xl's words), configs, hostinfo. `toolstack` is what commands see of it all.
 """
-
-from __future__ import annotations
-
-from xentool.toolstack.libxl.toolstack import LibxlToolstack
-
-__all__ = ["LibxlToolstack"]

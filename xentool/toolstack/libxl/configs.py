@@ -5,8 +5,7 @@ Source: libxl.h (libxl_retrieve_domain_configuration, libxl_userdata_*).
 
 from __future__ import annotations
 
-from ctypes import byref, c_int, c_void_p, string_at
-
+from xentool.cfunctions import byref, c_int, c_void_p, string_at
 from xentool.toolstack.libxl import domains
 from xentool.toolstack.libxl.struct import Struct
 

@@ -14,12 +14,11 @@ Source: libxl_event.h (OS event handling, subprocess handling), libxl.h (libxl_a
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import time
-from ctypes import byref, c_int, c_uint64, c_void_p
 
+from xentool.cfunctions import byref, c_int, c_uint64, c_void_p, get_errno, string_at
 from xentool.errors import HostError, LibxlError
 from xentool.toolstack.libxl import jsontext
 from xentool.toolstack.libxl.codes import ABORTED, BUFFERFULL, NOT_READY, NOTFOUND
@@ -141,11 +140,7 @@ class Context:
             self.log.close()
             raise
         self.handle: int = handle.value
-        # libxl keeps the addresses of both.
-        self._children = ChildHooks(SELECTIVE_REAP, None, None)
-        self._events = EventHooks(0, None, DISASTER(self._note_disaster))
-        library.function("libxl_childproc_setmode")(self.handle, byref(self._children), None)
-        library.function("libxl_event_register_callbacks")(self.handle, byref(self._events), None)
+        self._hooks: tuple[ChildHooks, EventHooks] | None = None
 
     def close(self) -> None:
         """Let go of libxl. What it could not be brought to rest from stays as it is until the process ends:
@@ -201,6 +196,8 @@ class Context:
             XentoolError: what its code and libxl's words mean.
         """
         with self._lock, self.said() as said, Wakeup() as wakeup:
+            if self._hooks is None:
+                self._hooks = self._hook_in()
             heard_before = self.log.steps_to(progress)
             self._next += 1
             how = AsyncHow(None, self._next)
@@ -218,9 +215,21 @@ class Context:
             if code:
                 raise said.failure(action, subject, code, hint=hint)
 
+    def _hook_in(self) -> tuple[ChildHooks, EventHooks]:
+        """Tell libxl whose the children are, and who is told of disasters. Nothing before the first long
+        operation has any, and a function for C to call takes Python a while to make.
+
+        libxl keeps the addresses of what is returned.
+        """
+        children = ChildHooks(SELECTIVE_REAP, None, None)
+        events = EventHooks(0, None, DISASTER(self._note_disaster))
+        self.library.function("libxl_childproc_setmode")(self.handle, byref(children), None)
+        self.library.function("libxl_event_register_callbacks")(self.handle, byref(events), None)
+        return children, events
+
     def _abandon(self, how: AsyncHow, wakeup: Wakeup) -> None:
         """Abort an operation, and wait until libxl has let go of all that it was given."""
-        from xentool.domain.remove import without_interruption
+        from xentool.domain.interruption import without_interruption
 
         with without_interruption():
             self.log.steps_to(None)
@@ -279,7 +288,7 @@ class Context:
         ready = self._poll(self._fds, count.value + 1, timeout.value)
         # Here, back in Python, what a signal means is raised.
         wakeup.drain()
-        if ready < 0 and (number := ctypes.get_errno()) != errno.EINTR:
+        if ready < 0 and (number := get_errno()) != errno.EINTR:
             raise LibxlError("wait for", self.library.title, f"the kernel refuses: {os.strerror(number)}")
         if ready >= 0:
             with Blocked(self._blocked):
@@ -312,7 +321,7 @@ class Context:
         if not address:
             return ""
         try:
-            return ctypes.string_at(address).decode("utf-8", "surrogateescape")
+            return string_at(address).decode("utf-8", "surrogateescape")
         finally:
             self._free(address)
 

@@ -9,8 +9,7 @@ Source: libxl.h (libxl_domain_create_new), tools/xl/xl_vmcontrol.c (create_domai
 
 from __future__ import annotations
 
-from ctypes import byref, c_uint32, c_uint64
-
+from xentool.cfunctions import byref, c_uint32, c_uint64
 from xentool.domain.claim import check_free
 from xentool.domain.journal import Journal
 from xentool.domain.locks import xl_lock
@@ -143,7 +142,7 @@ def _check_memory(context: Context, record: Mapping[str, object], name: str) -> 
 
 def _undo(context: Context, uuid: str, entry: Entry, cause: BaseException) -> None:
     """Destroy what there is of the domain; where that fails, the journal stays for the next command."""
-    from xentool.domain.remove import without_interruption
+    from xentool.domain.interruption import without_interruption
 
     try:
         with without_interruption():

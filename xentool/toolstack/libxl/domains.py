@@ -5,8 +5,7 @@ Source: libxl.h (domain related functions).
 
 from __future__ import annotations
 
-from ctypes import byref, c_int, c_void_p
-
+from xentool.cfunctions import byref, c_int, c_void_p
 from xentool.errors import LibxlError, NotFoundError
 from xentool.toolstack.libxl.codes import FAIL, NOPARAVIRT
 from xentool.toolstack.libxl.struct import Struct

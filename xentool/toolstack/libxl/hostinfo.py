@@ -5,10 +5,9 @@ Source: tools/xl/xl_info.c (output_xeninfo, output_physinfo, main_dmesg); libxl_
 
 from __future__ import annotations
 
-import ctypes
 import os
-from ctypes import byref, c_void_p
 
+from xentool.cfunctions import byref, c_void_p, string_at
 from xentool.toolstack.libxl.struct import Struct
 from xentool.toolstack.views import HostView
 
@@ -128,6 +127,6 @@ def dmesg(context: Context, *, clear: bool = False) -> Iterator[str]:
     try:
         while context.call("read", "Xen's messages", "libxl_xen_console_read_line", reader, byref(text)) > 0:
             if text.value:
-                yield ctypes.string_at(text.value).decode("utf-8", "replace")
+                yield string_at(text.value).decode("utf-8", "replace")
     finally:
         context.library.function("libxl_xen_console_read_finish")(context.handle, reader)

@@ -5,7 +5,7 @@ What reads is the same scanner in C that ``json`` uses; what writes is `yajl`, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from _collections_abc import Mapping  # what collections.abc has it from; that would cost all of collections
 
 from xentool.domain.config.yajl import dump
 

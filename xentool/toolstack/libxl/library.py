@@ -11,9 +11,9 @@ Source: tools/libs/light/gentypes.py (every ``_init`` zeroes its whole structure
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from xentool.cfunctions import CLibrary, addressof, c_char
 from xentool.errors import HostError, NoLibxlError
 from xentool.toolstack.libxl.signatures import LIBC, NEEDED, STRUCTS, TOOLLOG, signature
 
@@ -28,7 +28,9 @@ OLDEST = 14
 
 PROBE_BYTES = 1 << 13
 """Far more than any structure of libxl has: libxl_domain_config, the largest, has 1.3 kB."""
-PATTERNS = (0xA5, 0x5A)
+PATTERNS = (b"\xa5", b"\x5a")
+UNTOUCHED = 64
+"""As many bytes of a pattern on end no ``_init`` writes: what it does not zero are single numbers."""
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/usr/local/lib64")
 
 
@@ -38,9 +40,7 @@ class Library:
     `warning` says what is not as it should be and keeps nobody from trying: an unproven release.
     """
 
-    def __init__(
-        self, light: ctypes.CDLL, toollog: ctypes.CDLL, libc: ctypes.CDLL, release: tuple[int, int]
-    ) -> None:
+    def __init__(self, light: CLibrary, toollog: CLibrary, libc: CLibrary, release: tuple[int, int]) -> None:
         self.release = release
         self.warning = ""
         self._libraries = (light, toollog, libc)
@@ -78,20 +78,17 @@ class Library:
 
     def has(self, name: str) -> bool:
         """Whether this libxl has the function."""
-        return name in self._functions or self._find(name) is not None
+        return name in self._functions or self._home_of(name).has(name)
 
     def _find(self, name: str) -> Callable[..., int] | None:
-        light, toollog, libc = self._libraries
-        library = libc if name in LIBC else toollog if name in TOOLLOG else light
         declared = LIBC.get(name) or signature(name)
         if declared is None:
             raise AssertionError(f"{name} is declared nowhere")
-        try:
-            function = library[name]  # a pointer of our own: attributes are shared by all users of a CDLL
-        except AttributeError:
-            return None
-        function.restype, function.argtypes = declared  # type: ignore[assignment]
-        return function
+        return self._home_of(name).function(name, declared)
+
+    def _home_of(self, name: str) -> CLibrary:
+        light, toollog, libc = self._libraries
+        return libc if name in LIBC else toollog if name in TOOLLOG else light
 
     def size_of(self, struct: str) -> int:
         """The size of libxl_`struct` in bytes: as far as its ``_init`` writes.
@@ -106,18 +103,19 @@ class Library:
 
     def _measure(self, struct: str) -> int:
         init = self.function(f"libxl_{struct}_init")
-        filled = []
+        memory = (c_char * PROBE_BYTES)()
+        size = 0
         for pattern in PATTERNS:
-            memory = ctypes.create_string_buffer(bytes((pattern,)) * PROBE_BYTES, PROBE_BYTES)
-            init(memory)
-            filled.append(memory.raw)
-        # A byte that was written is the same in both, so it differs from the pattern of one.
-        left = [
-            len(memory.rstrip(bytes((pattern,)))) for memory, pattern in zip(filled, PATTERNS, strict=True)
-        ]
-        size = max(left)
+            memory.raw = pattern * PROBE_BYTES
+            init(addressof(memory))
+            filled = memory.raw
+            end = filled.find(pattern * UNTOUCHED)
+            if end < 0 or not filled.endswith(pattern * (PROBE_BYTES - end)):
+                end = PROBE_BYTES
+            # A byte that was written is the same both times, so it differs from the pattern of one.
+            size = max(size, end)
         if not 0 < size < PROBE_BYTES:
-            raise NoLibxlError(
+            raise HostError(
                 "use",
                 self.title,
                 f"the size of its libxl_{struct} cannot be told (libxl_{struct}_init wrote {size} bytes)",
@@ -144,16 +142,16 @@ def open_library(release: tuple[int, int]) -> Library:
     library = Library(
         _load(wanted, f"apt-get install libxenmisc{major}.{minor}, or your Xen's own tools"),
         _load("libxentoollog.so.1", "apt-get install libxentoollog1"),
-        ctypes.CDLL(None, use_errno=True),
+        CLibrary(None),
         release,
     )
     check(library)
     return library
 
 
-def _load(soname: str, hint: str) -> ctypes.CDLL:
+def _load(soname: str, hint: str) -> CLibrary:
     try:
-        return ctypes.CDLL(soname)
+        return CLibrary(soname)
     except OSError as exc:
         others = others_of(soname)
         reason = f"the library {soname} is missing"

@@ -31,6 +31,9 @@ KEPT = 400
 warning is not kept: with -vvv a create says many lines, and a failure is said before its undoing."""
 MAX_LINE = 2000
 ROOM = 1 << 20
+"""Bytes of the file that may be read before they are given back."""
+AT_ONCE = 1 << 14
+"""Bytes read at once: most often there are none."""
 
 
 class Line:
@@ -93,7 +96,7 @@ class Log:
 
     def drain(self) -> None:
         """Take in what libxl has said meanwhile."""
-        while chunk := os.pread(self._descriptor, ROOM, self._offset):
+        while chunk := os.pread(self._descriptor, AT_ONCE, self._offset):
             self._offset += len(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for raw in lines:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from xentool.domain.interruption import without_interruption
 from xentool.domain.journal import Journal, quoted
 from xentool.domain.suspension import SUSPENDS_WITHIN, Requests, is_suspended
 from xentool.domain.uuids import new_uuid
@@ -89,8 +90,6 @@ def save(
                 sheltered=True,  # a helper that dies of ^C leaves Xen writing down what the guest writes to
             )
             file.settle()
-            from xentool.domain.remove import without_interruption
-
             # Either there is no file and the guest runs on, or there is one and the guest is as it was to be
             # left: one that runs on beside its file would change the disks that the file counts on.
             with without_interruption():
@@ -125,8 +124,6 @@ def _go_on(
     host: Host, context: Context, domid: DomId, entry: Entry, requests: Requests, cause: BaseException
 ) -> None:
     """Have a guest that could not be saved run on: also one that was just asked to suspend, and will."""
-    from xentool.domain.remove import without_interruption
-
     try:
         with without_interruption():
             wait_seconds = SUSPENDS_WITHIN if requests.came() else 0

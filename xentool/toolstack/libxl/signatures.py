@@ -10,50 +10,61 @@ xentoollog.h; poll(2), fdopen(3).
 
 from __future__ import annotations
 
-import ctypes
-from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_long, c_uint32, c_uint64, c_ulong, c_void_p
+from xentool.cfunctions import (
+    CFUNCTYPE,
+    Structure,
+    c_char_p,
+    c_int,
+    c_int64,
+    c_long,
+    c_short,
+    c_uint32,
+    c_uint64,
+    c_ulong,
+    c_void_p,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
 
-class AsyncHow(ctypes.Structure):
+class AsyncHow(Structure):
     """libxl_asyncop_how: without a callback, the operation's end is an event that carries `for_event`."""
 
     _fields_: ClassVar = [("callback", c_void_p), ("for_event", c_uint64)]
 
 
-class TimeOfDay(ctypes.Structure):
+class TimeOfDay(Structure):
     """struct timeval, which libxl takes by value."""
 
     _fields_: ClassVar = [("seconds", c_long), ("microseconds", c_long)]
 
 
-class PollFd(ctypes.Structure):
+class PollFd(Structure):
     """struct pollfd."""
 
-    _fields_: ClassVar = [("fd", c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
+    _fields_: ClassVar = [("fd", c_int), ("events", c_short), ("revents", c_short)]
 
 
-class ChildHooks(ctypes.Structure):
+class ChildHooks(Structure):
     """libxl_childproc_hooks."""
 
     _fields_: ClassVar = [("owner", c_int), ("fork_replacement", c_void_p), ("reaped_callback", c_void_p)]
 
 
-DISASTER = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_int)
+DISASTER = CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_int)
 """libxl_event_hooks.disaster: user, type of event, message, errno."""
 
 
-class EventHooks(ctypes.Structure):
+class EventHooks(Structure):
     """libxl_event_hooks."""
 
     _fields_: ClassVar = [("mask", c_uint64), ("event_occurs", c_void_p), ("disaster", DISASTER)]
 
 
-CTX = HOW = STRUCT = c_void_p
-"""A libxl_ctx, a libxl_asyncop_how and one of libxl's structures, each by its address."""
+CTX = HOW = STRUCT = OUT = c_void_p
+"""A libxl_ctx, a libxl_asyncop_how, one of libxl's structures, and where an answer goes: by its address."""
 DOMID = FLAGS = c_uint32
 RC = c_int
 
@@ -69,29 +80,29 @@ DEVICE_FAMILIES: tuple[tuple[str, object, list[object]], ...] = (
     ("_add", RC, [CTX, DOMID, STRUCT, HOW]),
     ("_remove", RC, [CTX, DOMID, STRUCT, HOW]),
     ("_destroy", RC, [CTX, DOMID, STRUCT, HOW]),
-    ("_list", c_void_p, [CTX, DOMID, POINTER(c_int)]),
+    ("_list", c_void_p, [CTX, DOMID, OUT]),
     ("_getinfo", RC, [CTX, DOMID, STRUCT, STRUCT]),
 )
 """The same for names that begin with libxl_device_."""
 
 NEEDED: dict[str, tuple[object, list[object]]] = {
-    "libxl_ctx_alloc": (RC, [POINTER(c_void_p), c_int, c_uint32, c_void_p]),
+    "libxl_ctx_alloc": (RC, [OUT, c_int, c_uint32, c_void_p]),
     "libxl_ctx_free": (RC, [CTX]),
-    "libxl_childproc_setmode": (None, [CTX, POINTER(ChildHooks), c_void_p]),
-    "libxl_event_register_callbacks": (None, [CTX, POINTER(EventHooks), c_void_p]),
+    "libxl_childproc_setmode": (None, [CTX, OUT, c_void_p]),
+    "libxl_event_register_callbacks": (None, [CTX, OUT, c_void_p]),
     "libxl_osevent_beforepoll": (
-        RC, [CTX, POINTER(c_int), POINTER(PollFd), POINTER(c_int), TimeOfDay],
+        RC, [CTX, OUT, OUT, OUT, TimeOfDay],
     ),
-    "libxl_osevent_afterpoll": (None, [CTX, c_int, POINTER(PollFd), TimeOfDay]),
-    "libxl_event_check": (RC, [CTX, POINTER(c_void_p), c_uint64, c_void_p, c_void_p]),
+    "libxl_osevent_afterpoll": (None, [CTX, c_int, OUT, TimeOfDay]),
+    "libxl_event_check": (RC, [CTX, OUT, c_uint64, c_void_p, c_void_p]),
     "libxl_event_free": (None, [CTX, c_void_p]),
     "libxl_event_to_json": (c_void_p, [CTX, STRUCT]),
     "libxl_ao_abort": (RC, [CTX, HOW]),
-    "libxl_list_domain": (c_void_p, [CTX, POINTER(c_int)]),
+    "libxl_list_domain": (c_void_p, [CTX, OUT]),
     "libxl_domain_info": (RC, [CTX, STRUCT, DOMID]),
-    "libxl_domain_create_new": (RC, [CTX, STRUCT, POINTER(c_uint32), HOW, c_void_p]),
+    "libxl_domain_create_new": (RC, [CTX, STRUCT, OUT, HOW, c_void_p]),
     "libxl_domain_create_restore": (
-        RC, [CTX, STRUCT, POINTER(c_uint32), c_int, c_int, STRUCT, HOW, c_void_p],
+        RC, [CTX, STRUCT, OUT, c_int, c_int, STRUCT, HOW, c_void_p],
     ),
     "libxl_retrieve_domain_configuration": (RC, [CTX, DOMID, STRUCT, HOW]),
     "libxl_domain_suspend": (RC, [CTX, DOMID, c_int, c_int, HOW]),
@@ -103,40 +114,40 @@ NEEDED: dict[str, tuple[object, list[object]]] = {
     "libxl_domain_reboot": (RC, [CTX, DOMID, HOW]),
     "libxl_domain_rename": (RC, [CTX, DOMID, c_char_p, c_char_p]),
     "libxl_send_trigger": (RC, [CTX, DOMID, c_int, c_uint32, HOW]),
-    "libxl_domain_need_memory": (RC, [CTX, STRUCT, DOMID, POINTER(c_uint64)]),
-    "libxl_get_free_memory": (RC, [CTX, POINTER(c_uint64)]),
+    "libxl_domain_need_memory": (RC, [CTX, STRUCT, DOMID, OUT]),
+    "libxl_get_free_memory": (RC, [CTX, OUT]),
     "libxl_domain_setmaxmem": (RC, [CTX, DOMID, c_uint64]),
     "libxl_set_memory_target": (RC, [CTX, DOMID, c_int64, c_int, c_int]),
-    "libxl_get_memory_target": (RC, [CTX, DOMID, POINTER(c_uint64)]),
-    "libxl_list_vcpu": (c_void_p, [CTX, DOMID, POINTER(c_int), POINTER(c_int)]),
+    "libxl_get_memory_target": (RC, [CTX, DOMID, OUT]),
+    "libxl_list_vcpu": (c_void_p, [CTX, DOMID, OUT, OUT]),
     "libxl_set_vcpuonline": (RC, [CTX, DOMID, STRUCT, HOW]),
     "libxl_set_vcpuaffinity": (RC, [CTX, DOMID, c_uint32, STRUCT, STRUCT]),
     "libxl_bitmap_alloc": (RC, [CTX, STRUCT, c_int]),
     "libxl_bitmap_set": (None, [STRUCT, c_int]),
     "libxl_bitmap_test": (c_int, [STRUCT, c_int]),
     "libxl_get_max_cpus": (c_int, [CTX]),
-    "libxl_primary_console_get_tty": (RC, [CTX, DOMID, POINTER(c_void_p)]),
-    "libxl_console_get_tty": (RC, [CTX, DOMID, c_int, c_int, POINTER(c_void_p)]),
+    "libxl_primary_console_get_tty": (RC, [CTX, DOMID, OUT]),
+    "libxl_console_get_tty": (RC, [CTX, DOMID, c_int, c_int, OUT]),
     "libxl_get_version_info": (c_void_p, [CTX]),
     "libxl_get_physinfo": (RC, [CTX, STRUCT]),
     "libxl_get_freecpus": (RC, [CTX, STRUCT]),
     "libxl_get_scheduler": (c_int, [CTX]),
     "libxl_scheduler_to_string": (c_char_p, [c_int]),
-    "libxl_list_cpupool": (c_void_p, [CTX, POINTER(c_int)]),
+    "libxl_list_cpupool": (c_void_p, [CTX, OUT]),
     "libxl_userdata_store": (RC, [CTX, DOMID, c_char_p, c_char_p, c_int]),
-    "libxl_userdata_retrieve": (RC, [CTX, DOMID, c_char_p, POINTER(c_void_p), POINTER(c_int)]),
+    "libxl_userdata_retrieve": (RC, [CTX, DOMID, c_char_p, OUT, OUT]),
     "libxl_cdrom_insert": (RC, [CTX, DOMID, STRUCT, HOW]),
     "libxl_xen_console_read_start": (c_void_p, [CTX, c_int]),
-    "libxl_xen_console_read_line": (RC, [CTX, c_void_p, POINTER(c_void_p)]),
+    "libxl_xen_console_read_line": (RC, [CTX, c_void_p, OUT]),
     "libxl_xen_console_read_finish": (None, [CTX, c_void_p]),
 }  # fmt: skip
 
 OPTIONAL: dict[str, tuple[object, list[object]]] = {
     "libxl_device_disk_safe_remove": (RC, [CTX, DOMID, STRUCT, HOW]),
-    "libxl_device_channel_list": (c_void_p, [CTX, DOMID, POINTER(c_int)]),
+    "libxl_device_channel_list": (c_void_p, [CTX, DOMID, OUT]),
     "libxl_device_9pfs_add": (RC, [CTX, DOMID, STRUCT, HOW]),
-    "libxl_device_pci_assignable_list": (c_void_p, [CTX, POINTER(c_int)]),
-    "libxl_qemu_monitor_command": (RC, [CTX, DOMID, c_char_p, POINTER(c_void_p), HOW]),
+    "libxl_device_pci_assignable_list": (c_void_p, [CTX, OUT]),
+    "libxl_qemu_monitor_command": (RC, [CTX, DOMID, c_char_p, OUT, HOW]),
 }
 """What one may ask for and some libxl has not."""
 
@@ -156,11 +167,9 @@ LIBC: dict[str, tuple[object, list[object]]] = {
     "free": (None, [c_void_p]),
     "fdopen": (c_void_p, [c_int, c_char_p]),
     "fclose": (c_int, [c_void_p]),
-    "poll": (c_int, [POINTER(PollFd), c_ulong, c_int]),
+    "poll": (c_int, [OUT, c_ulong, c_int]),
     "sync_file_range": (c_int, [c_int, c_int64, c_int64, c_uint32]),
 }
-
-CHAR = c_char
 
 
 def signature(name: str) -> tuple[object, list[object]] | None:

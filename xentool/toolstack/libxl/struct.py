@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from xentool.cfunctions import addressof, c_char
 from xentool.errors import ConfigError
 from xentool.toolstack.libxl import jsontext
 
@@ -25,11 +24,11 @@ class Struct:
     def __init__(self, context: Context, name: str) -> None:
         self._context = context
         self._name = name
-        self._memory = ctypes.create_string_buffer(context.library.size_of(name))
+        self._memory = (c_char * context.library.size_of(name))()
 
     @property
     def address(self) -> int:
-        return ctypes.addressof(self._memory)
+        return addressof(self._memory)
 
     def __enter__(self) -> Self:
         self._context.library.function(f"libxl_{self._name}_init")(self.address)
