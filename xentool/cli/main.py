@@ -45,16 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     warm = warmstart.of_command(sys.argv[1:])
     if warm is not None:
         warm.load()
-    code = run(sys.argv[1:])
+    # What measures the process writes its figures when it ends in the ordinary way.
+    measured = "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ
+    code = run(sys.argv[1:], ends=not measured)
     if warm is not None and code == 0:
         warm.save()
-    if "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ:
-        return code  # what measures the process writes its figures when it ends in the ordinary way
+    if measured:
+        return code
     os._exit(code)
 
 
-def run(argv: Sequence[str], open_backend: Callable[[str], Backend] | None = None) -> int:
-    """As `main`, and with `open_backend` in the place of `backends.open_backend`."""
+def run(
+    argv: Sequence[str], open_backend: Callable[[str], Backend] | None = None, *, ends: bool = False
+) -> int:
+    """As `main`, and with `open_backend` in the place of `backends.open_backend`.
+
+    `ends` is of a process that ends then and there: what is open the kernel closes, and sooner than we would.
+    """
     # Here, and in what follows where it is needed: by now the warm start has had them.
     from xentool.cli.answer import flush_answer
     from xentool.errors import XentoolError
@@ -69,7 +76,8 @@ def run(argv: Sequence[str], open_backend: Callable[[str], Backend] | None = Non
             try:
                 code = _execute(parsed, context)
             finally:
-                context.close()
+                if not ends:
+                    context.close()
         flush_answer()
     except XentoolError as exc:
         code = exc.exit_code
