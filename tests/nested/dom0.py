@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from xentool.abi.domctl import XEN_DOMINF_dying
 from xentool.hypervisor.calls import Hypercalls
 from xentool.hypervisor.xen import XenHypervisor
 from xentool.store.client import StoreClient
@@ -74,6 +75,17 @@ class Dom0:
         """Asked of Xen itself, as all tests do so before and after: xl has its say once a file of tests."""
         with XenHypervisor() as hypervisor:
             return [info.domid for info in Hypercalls(hypervisor).domain_infos()]
+
+    def settled_domids(self, seconds: float = 30) -> list[int]:
+        """As `domids`, once none dies: who maps a page of it, as xenconsoled does, keeps it a moment."""
+        end = time.monotonic() + seconds
+        with XenHypervisor() as hypervisor:
+            while True:
+                infos = Hypercalls(hypervisor).domain_infos()
+                dying = any(info.flags & XEN_DOMINF_dying for info in infos)
+                if not dying or time.monotonic() > end:
+                    return [info.domid for info in infos]
+                time.sleep(0.05)
 
     def domids_of_xl(self) -> list[int]:
         rows = self.xl("list").stdout.splitlines()[1:]
