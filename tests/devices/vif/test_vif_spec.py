@@ -155,7 +155,7 @@ def test_hvm_guests_have_emulated_ones() -> None:
         ("mac=ff:ff:ff:ff:ff:ff", "is a multicast address", ""),
         ("mac=fe:ff:ff:ff:ff:ff", "the one of every backend", "leave mac out"),
         ("mac=0:0:0:0:0:0", "nobody's", ""),
-        ("type=ioemu", "a PV guest has no emulated devices", "type=vif"),
+        ("type=ioemu", "is plugged into none that runs", "type=vif"),
         ("type=paravirtual", "is no type of interface", ""),
         ("vifname=abcdefghijklmnop", "longer than 15", ""),
         ("vifname=a/b", "no name for an interface", ""),

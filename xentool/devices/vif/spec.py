@@ -110,10 +110,11 @@ class Vif(Frozen):
         return ",".join(parts)
 
 
-def parse_vif(text: str, guest_type: str = "pv") -> Vif:
+def parse_vif(text: str, guest_type: str = "") -> Vif:
     """The interface that `text` asks for: ``key=value`` parts and flags with commas between them.
 
-    The words of a ``network-attach`` are such parts: join them with commas.
+    The words of a ``network-attach`` are such parts: join them with commas. `guest_type` is that of a guest
+    that is to be created; "": it runs, whatever it is.
 
     Raises:
         ConfigError: an unknown key, or a value that makes no sense; nothing is guessed.
@@ -126,7 +127,7 @@ def parse_vif(text: str, guest_type: str = "pv") -> Vif:
     return _vif(pairs, text, guest_type)
 
 
-def vif_of_mapping(mapping: Mapping[str, object], guest_type: str = "pv") -> Vif:
+def vif_of_mapping(mapping: Mapping[str, object], guest_type: str = "") -> Vif:
     """The interface that a YAML mapping asks for: the same keys; `ips` may be a list, flags true or false.
 
     Raises:
@@ -166,10 +167,10 @@ def _plain(entry: _Entry, key: str, value: object) -> tuple[str, object]:
 def _together(entry: _Entry, values: dict[str, object], guest_type: str) -> Vif:
     if values.get("type") == "ioemu" and guest_type != "hvm":
         entry.key = "type"
-        entry.fail(
-            f"a {guest_type.upper()} guest has no emulated devices, so no ioemu interface",
-            "leave type out, or write type=vif",
-        )
+        why = f"a {guest_type.upper()} guest has no emulated devices, so no ioemu interface"
+        if not guest_type:  # its QEMU is told of none (libxl_device_nic_add), and xl leaves half of it there
+            why = "an emulated interface comes with its guest, and is plugged into none that runs"
+        entry.fail(why, "leave type out, or write type=vif")
     if "ips" in values and values.setdefault("lock", True) is False:
         entry.key = "ips"
         entry.fail(

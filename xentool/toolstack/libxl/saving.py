@@ -87,7 +87,7 @@ def save(
                 domid,
                 lambda how: suspend(context.handle, domid, file.descriptor, 0, how),
                 progress=told,
-                sheltered=True,  # a helper that dies of ^C leaves Xen writing down what the guest writes to
+                sheltered=True,  # so that libxl ends its helper, which then undoes what it did
             )
             file.settle()
             # Either there is no file and the guest runs on, or there is one and the guest is as it was to be
