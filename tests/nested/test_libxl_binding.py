@@ -25,8 +25,8 @@ from xentool.errors import (
     NotFoundError,
     XentoolError,
 )
-from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.libxl.kinds import KINDS
+from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.units import DomId
 
 THOROUGH = bool(os.environ.get("XENTOOL_THOROUGH"))
