@@ -316,12 +316,12 @@ class Context:
             raise LibxlError("read", f"libxl_{struct}", f"libxl says {text[:80]!r}, which is no map in JSON")
         return value
 
-    def text_of(self, address: int | None) -> str:
-        """A string that libxl allocated, which is freed."""
+    def text_of(self, address: int | None, errors: str = "surrogateescape") -> str:
+        """A string that libxl allocated, which is freed; `errors` as for `bytes.decode`."""
         if not address:
             return ""
         try:
-            return string_at(address).decode("utf-8", "surrogateescape")
+            return string_at(address).decode("utf-8", errors)
         finally:
             self._free(address)
 

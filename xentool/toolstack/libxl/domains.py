@@ -48,6 +48,12 @@ def info(context: Context, domid: DomId) -> dict[str, object]:
         return found.read()
 
 
+def name_of(context: Context, domid: DomId) -> str | None:
+    """The domain's name; None if it has none (yet, or any more)."""
+    address = context.library.function("libxl_domid_to_name")(context.handle, domid)
+    return context.text_of(address, "replace") if address else None
+
+
 def view_of(facts: Facts, name: str | None) -> DomainView:
     """A libxl_dominfo as commands see it. libxl leaves out what is zero or false."""
 

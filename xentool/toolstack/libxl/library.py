@@ -29,8 +29,6 @@ OLDEST = 14
 PROBE_BYTES = 1 << 13
 """Far more than any structure of libxl has: libxl_domain_config, the largest, has 1.3 kB."""
 PATTERNS = (b"\xa5", b"\x5a")
-UNTOUCHED = 64
-"""As many bytes of a pattern on end no ``_init`` writes: what it does not zero are single numbers."""
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/usr/local/lib64")
 
 
@@ -109,11 +107,11 @@ class Library:
             memory.raw = pattern * PROBE_BYTES
             init(addressof(memory))
             filled = memory.raw
-            end = filled.find(pattern * UNTOUCHED)
-            if end < 0 or not filled.endswith(pattern * (PROBE_BYTES - end)):
-                end = PROBE_BYTES
+            end = filled.find(pattern)
+            while end >= 0 and not filled.endswith(pattern * (PROBE_BYTES - end)):
+                end = filled.find(pattern, end + 1)
             # A byte that was written is the same both times, so it differs from the pattern of one.
-            size = max(size, end)
+            size = max(size, end if end >= 0 else PROBE_BYTES)
         if not 0 < size < PROBE_BYTES:
             raise HostError(
                 "use",

@@ -100,6 +100,7 @@ NEEDED: dict[str, tuple[object, list[object]]] = {
     "libxl_ao_abort": (RC, [CTX, HOW]),
     "libxl_list_domain": (c_void_p, [CTX, OUT]),
     "libxl_domain_info": (RC, [CTX, STRUCT, DOMID]),
+    "libxl_domid_to_name": (c_void_p, [CTX, DOMID]),
     "libxl_domain_create_new": (RC, [CTX, STRUCT, OUT, HOW, c_void_p]),
     "libxl_domain_create_restore": (
         RC, [CTX, STRUCT, OUT, c_int, c_int, STRUCT, HOW, c_void_p],

@@ -75,10 +75,11 @@ class LibxlToolstack(NativeToolstack):
         """
         if self._context is None:
             library = self.library
+            from xentool.store.knock import ensure_answering
             from xentool.toolstack.libxl.context import Context
             from xentool.toolstack.libxl.log import BY_VERBOSITY, PROGRESS
 
-            self._host.store.exists("/local")
+            ensure_answering()
             level = PROGRESS if self._say is None else BY_VERBOSITY[min(self._verbosity, 3)]
             self._context = Context(library, level=level, listener=self._hear if self._say else None)
         return self._context
@@ -111,16 +112,15 @@ class LibxlToolstack(NativeToolstack):
         from xentool.toolstack.libxl import domains
 
         views = [domains.view_of(facts, None) for facts in domains.infos(self.context)]
-        known = names.names_of(self._host.store, [view.domid for view in views])
         for view in views:
-            view.name = known.get(view.domid)
+            view.name = domains.name_of(self.context, view.domid)
         return views
 
     def domain(self, domid: DomId) -> DomainView:
         from xentool.toolstack.libxl import domains
 
         facts = domains.info(self.context, domid)
-        return domains.view_of(facts, names.names_of(self._host.store, [domid]).get(domid))
+        return domains.view_of(facts, domains.name_of(self.context, domid))
 
     def plan(self, config: DomainConfig) -> RecordPlan:  # type: ignore[override] # the port's
         from xentool.toolstack.record import planned_record
