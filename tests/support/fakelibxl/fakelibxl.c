@@ -266,6 +266,13 @@ void libxl_domain_config_dispose(struct config *config)
     fake_alive--;
 }
 
+void libxl_domain_config_copy(struct ctx *ctx, struct config *to, const struct config *from)
+{
+    (void)ctx;
+    to->name = from->name ? strdup(from->name) : NULL;
+    to->rest = from->rest ? strdup(from->rest) : NULL;
+}
+
 static char *value_of(const char *json, const char *key)
 {
     const char *found = strstr(json, key), *end;

@@ -98,6 +98,14 @@ def test_a_structure_is_filled_and_read_as_json(context: Context) -> None:
         assert config.read() == {"name": "web"}
 
 
+def test_a_copy_is_a_structure_of_its_own(context: Context) -> None:
+    with Struct(context, "domain_config") as copy:
+        with Struct(context, "domain_config") as config:
+            config.fill({"name": "web"})
+            copy.copy(config)
+        assert copy.read() == {"name": "web"}
+
+
 def test_what_a_structure_holds_is_freed(context: Context, fake: ctypes.CDLL) -> None:
     alive = ctypes.c_int.in_dll(fake, "fake_alive")
     context.library.size_of("domain_config")

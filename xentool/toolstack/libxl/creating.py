@@ -92,7 +92,7 @@ def make(
                 wanted.fill(record)
                 views = [domains.view_of(facts, None) for facts in domains.infos(context)]
                 check_free(host, name, uuid, [(view.domid, uuid_bytes(view.uuid)) for view in views])
-                _check_memory(context, record, name)
+                _check_memory(context, wanted, name)
                 entry.note("creating", name)
                 step("libxl builds it")
                 context.run(
@@ -113,14 +113,14 @@ def make(
     return domid
 
 
-def _check_memory(context: Context, record: Mapping[str, object], name: str) -> None:
+def _check_memory(context: Context, wanted: Struct, name: str) -> None:
     """Say early and in plain words what Xen would say late.
 
-    libxl fills in the defaults of the record that it looks at, so it gets one of its own.
+    libxl fills in the defaults of what it looks at, so it gets a copy.
     """
     need, free = c_uint64(), c_uint64()
     with Struct(context, "domain_config") as asked:
-        asked.fill(record, known=True)
+        asked.copy(wanted)
         context.call(
             "create domain",
             name,

@@ -105,6 +105,7 @@ NEEDED: dict[str, tuple[object, list[object]]] = {
     "libxl_domain_create_restore": (
         RC, [CTX, STRUCT, OUT, c_int, c_int, STRUCT, HOW, c_void_p],
     ),
+    "libxl_domain_config_copy": (None, [CTX, STRUCT, STRUCT]),
     "libxl_retrieve_domain_configuration": (RC, [CTX, DOMID, STRUCT, HOW]),
     "libxl_domain_suspend": (RC, [CTX, DOMID, c_int, c_int, HOW]),
     "libxl_domain_resume": (RC, [CTX, DOMID, c_int, HOW]),

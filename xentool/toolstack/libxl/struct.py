@@ -39,10 +39,13 @@ class Struct:
     ) -> None:
         self._context.library.function(f"libxl_{self._name}_dispose")(self.address)
 
-    def fill(self, value: Mapping[str, object], *, known: bool = False) -> None:
-        """Give it what `value` says; what that leaves out stays libxl's default.
+    def copy(self, other: Struct) -> None:
+        """Give it what another of its kind holds. As with `fill`, once."""
+        copy = self._context.library.function(f"libxl_{self._name}_copy")
+        copy(self._context.handle, self.address, other.address)
 
-        `known` is of a value that went through here before: it is not held against what libxl makes of it.
+    def fill(self, value: Mapping[str, object]) -> None:
+        """Give it what `value` says; what that leaves out stays libxl's default.
 
         Raises:
             ConfigError: libxl cannot read it, or would pass over part of it.
@@ -69,7 +72,7 @@ class Struct:
                 hint="the config has a value that this libxl does not know",
                 detail=said.text,
             )
-        unknown = () if known else missing_keys(value, self.read())
+        unknown = missing_keys(value, self.read())
         if unknown:
             raise ConfigError(
                 "use",
