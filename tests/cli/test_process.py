@@ -130,9 +130,26 @@ def test_choosing_a_toolstack_costs_one_module_and_no_libxl() -> None:
 def test_who_only_reads_a_record_loads_nothing_that_makes_one() -> None:
     done = run(
         "import xentool.domain.config.amend, xentool.domain.config.userdata\n"
-        "print(*(name for name in sys.modules if name.startswith('xentool.domain.config.record')))",
+        "xentool.domain.config.userdata.config_from_userdata(b'{}')\n"
+        "print(*(name for name in sys.modules if name.startswith(('xentool.domain.config.record', 'json'))))",
     )
     assert (done.returncode, done.stdout) == (0, "\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("when", "number", "code"), [("load", 2, 130), ("save", 2, 0), ("save", 15, 0), ("save", 1, 0)]
+)
+def test_a_stop_outside_the_work_is_no_traceback_and_does_not_deny_what_is_done(
+    when: str, number: int, code: int
+) -> None:
+    source = (
+        "import os\nclass Warm:\n    def load(self): pass\n    def save(self): pass\n"
+        f"Warm.{when} = lambda self: os.kill(os.getpid(), {number})\n"
+        "main.warmstart.of_command = lambda argv: Warm()\n"
+        "main.run.__defaults__ = (lambda name: Backend(),)\nmain.main()"
+    )
+    done = run(source, "domid", "Domain-0")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "" if code else "0\n", "")
 
 
 def test_the_process_ends_with_the_commands_code_and_output() -> None:

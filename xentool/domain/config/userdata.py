@@ -110,13 +110,12 @@ def config_from_userdata(raw: bytes) -> dict[str, object]:
     Raises:
         ConfigError: that is not libxl's JSON.
     """
-    import json
-
+    from xentool.domain.config.yajl import parse
     from xentool.errors import ConfigError
 
     try:
-        value = json.loads(raw.rstrip(b"\0").decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError) as exc:
+        value = parse(raw.rstrip(b"\0").decode("utf-8", "surrogateescape"))
+    except ValueError as exc:
         raise ConfigError(
             "read libxl's record of", "the domain", f"it is not JSON: {exc}", hint="which toolstack wrote it?"
         ) from exc

@@ -287,7 +287,8 @@ class Context:
         own.fd, own.events, own.revents = wakeup.descriptor, 1, 0
         ready = self._poll(self._fds, count.value + 1, timeout.value)
         # Here, back in Python, what a signal means is raised.
-        wakeup.drain()
+        if own.revents or ready < 0:
+            wakeup.drain()
         if ready < 0 and (number := get_errno()) != errno.EINTR:
             raise LibxlError("wait for", self.library.title, f"the kernel refuses: {os.strerror(number)}")
         if ready >= 0:

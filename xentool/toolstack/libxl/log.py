@@ -54,7 +54,9 @@ def parse_line(raw: str, otherwise: int = PROGRESS) -> Line:
 
     What has no level goes on with the line before, whose level is `otherwise`.
     """
-    text = "".join(letter if letter.isprintable() else "?" for letter in raw[:MAX_LINE])
+    text = raw[:MAX_LINE]
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
     context, _, rest = text.partition(": ")
     level, colon, message = rest.partition(": ")
     if colon and level in LEVELS:
@@ -96,7 +98,10 @@ class Log:
 
     def drain(self) -> None:
         """Take in what libxl has said meanwhile."""
-        while chunk := os.pread(self._descriptor, AT_ONCE, self._offset):
+        more = True
+        while more:
+            chunk = os.pread(self._descriptor, AT_ONCE, self._offset)
+            more = len(chunk) == AT_ONCE
             self._offset += len(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             for raw in lines:
