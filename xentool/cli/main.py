@@ -14,12 +14,15 @@ from xentool.cli import warmstart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Sequence
 
     from xentool.cli.backends import Backend
     from xentool.cli.context import Context
     from xentool.cli.declare import Parsed
     from xentool.errors import XentoolError
+else:
+    import _signal as signal  # what signal has it from; that module would cost its enums' making
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -41,6 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return run(argv)
+    try:
+        return _process()
+    except KeyboardInterrupt:
+        os._exit(EXIT_INTERRUPTED)  # while it was still being loaded: nothing was begun
+
+
+def _process() -> int:
     gc.set_threshold(COLLECT_AFTER)
     warm = warmstart.of_command(sys.argv[1:])
     if warm is not None:
@@ -48,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What measures the process writes its figures when it ends in the ordinary way.
     measured = "COVERAGE_PROCESS_CONFIG" in os.environ or "COVERAGE_PROCESS_START" in os.environ
     code = run(sys.argv[1:], ends=not measured)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it is done: whoever stops us now would hear that it is not
     if warm is not None and code == 0:
         warm.save()
     if measured:

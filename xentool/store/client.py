@@ -89,7 +89,8 @@ class StoreClient(Administration):
     ) -> None:
         super().__init__(self, 0)
         self._transport = transport or open_transport(path, timeout_seconds)
-        self._lock = _thread.allocate_lock()
+        # One that a thread may take again: ^C can come when it has just been taken, and who undoes asks more.
+        self._lock = _thread.RLock()
         # What another connection to the same daemon is opened with, where that can be done.
         self.path = None if transport else self._transport.name
         self._interrupted = False
@@ -165,17 +166,14 @@ class StoreClient(Administration):
             while len(self._replies) < count:
                 if not self._receive(self.timeout):
                     self._silent(requests)
+            replies, self._replies = self._replies, []
         except StoreGoneError as error:
             raise self._gone(error.reason, requests) from None
         except OSError as error:
             raise self._gone(error.strerror or str(error), requests) from error
         except BaseException:
-            # ^C between a request and its reply: the reply would be taken for
-            # the next request's, so this connection is over (see `_reopen`).
-            self._interrupted = not self._why_gone
-            self._lose("an earlier request was interrupted")
+            self._interrupt()
             raise
-        replies, self._replies = self._replies, []
         for at, reply in enumerate(replies):
             if reply[1] != (first + at) & 0xFFFFFFFF:
                 raise self._gone("the daemon's replies do not fit what was asked", requests)
@@ -221,6 +219,14 @@ class StoreClient(Administration):
         self._events.append(
             WatchEvent(path.decode("utf-8", "surrogateescape"), token.decode("utf-8", "surrogateescape"))
         )
+
+    def _interrupt(self) -> None:
+        """End this connection, whose bytes ^C may have taken with it; `_reopen` makes another.
+
+        The reply to what was asked would be taken for the next request's.
+        """
+        self._interrupted = not self._why_gone
+        self._lose("an earlier request was interrupted")
 
     def _lose(self, why: str) -> None:
         if not self._why_gone:
@@ -373,6 +379,9 @@ class StoreClient(Administration):
                 raise self._gone(error.reason, [(xs_wire.XS_WATCH_EVENT, b"")]) from None
             except OSError as error:
                 raise self._gone(error.strerror or str(error), [(xs_wire.XS_WATCH_EVENT, b"")]) from error
+            except BaseException:
+                self._interrupt()
+                raise
             if not came:
                 return None
 
