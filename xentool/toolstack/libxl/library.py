@@ -20,6 +20,7 @@ from xentool.toolstack.libxl.signatures import LIBC, NEEDED, STRUCTS, TOOLLOG, s
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ctypes import Array
 
 PROVEN = (17, 20)
 """The minor releases of Xen 4 with whose libxl the whole of this was tried."""
@@ -28,7 +29,7 @@ OLDEST = 14
 
 PROBE_BYTES = 1 << 13
 """Far more than any structure of libxl has: libxl_domain_config, the largest, has 1.3 kB."""
-PATTERNS = (b"\xa5", b"\x5a")
+PATTERNS = (b"\xa5" * PROBE_BYTES, b"\x5a" * PROBE_BYTES)
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib", "/usr/local/lib64")
 
 
@@ -44,6 +45,7 @@ class Library:
         self._libraries = (light, toollog, libc)
         self._functions: dict[str, Callable[..., int]] = {}
         self._sizes: dict[str, int] = {}
+        self._probe: Array[c_char] | None = None
 
     @property
     def title(self) -> str:
@@ -101,15 +103,16 @@ class Library:
 
     def _measure(self, struct: str) -> int:
         init = self.function(f"libxl_{struct}_init")
-        memory = (c_char * PROBE_BYTES)()
+        if self._probe is None:
+            self._probe = (c_char * PROBE_BYTES)()
         size = 0
-        for pattern in PATTERNS:
-            memory.raw = pattern * PROBE_BYTES
-            init(addressof(memory))
-            filled = memory.raw
-            end = filled.find(pattern)
-            while end >= 0 and not filled.endswith(pattern * (PROBE_BYTES - end)):
-                end = filled.find(pattern, end + 1)
+        for untouched in PATTERNS:
+            self._probe.raw = untouched
+            init(addressof(self._probe))
+            filled = self._probe.raw
+            end = filled.find(untouched[0])
+            while end >= 0 and filled[end:] != untouched[end:]:
+                end = filled.find(untouched[0], end + 1)
             # A byte that was written is the same both times, so it differs from the pattern of one.
             size = max(size, end if end >= 0 else PROBE_BYTES)
         if not 0 < size < PROBE_BYTES:
