@@ -45,6 +45,7 @@ LIBXL_BARS: Final = {
     "create HVM, 64 MiB": 1.1,
     "list, 1 domain": 1.1,
     "save, PV, 128 MiB": 1.1,
+    "save to the disk, PV, 128 MiB": 1.1,
     "restore, PV, 128 MiB": 1.1,
 }
 """Row -> the ratio to xl's time that must not be passed beyond the interpreter's start."""
