@@ -31,7 +31,7 @@ from xentool.units import DomId
 
 THOROUGH = bool(os.environ.get("XENTOOL_THOROUGH"))
 LOOKS = 500  # each lists all domains, and asks for one
-PLUGS = 250 if THOROUGH else 8  # each attaches and detaches, one time a vif, another time a disk
+PLUGS = 250 if THOROUGH else 5  # each attaches and detaches, one time a vif, another time a disk
 QUICK = "/bin/true"
 BRIDGE = "xenbr9"
 

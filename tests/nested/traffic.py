@@ -112,7 +112,8 @@ class Guest:
         # Paused, so that nothing that it says is lost.
         dom0.run(tool, "create", "-p", "-q", str(config), *arguments)
         self.said = ""
-        self._orders = 0
+        self.orders = 0
+        """How many lines of shell it was given."""
         self._console = -1
         self.take_up()
 
@@ -158,11 +159,11 @@ class Guest:
         """Start a line of shell in the guest; `answer` waits for its end."""
         assert "\n" not in command
         assert len(command) < 4000, "a terminal cuts longer lines"
-        self._orders += 1
+        self.orders += 1
         self._write(command + "\n")
 
     def answer(self, *, seconds: float = 150, check: bool = True) -> str:
-        text = self._read_until(f"<{self._orders}:", seconds)
+        text = self._read_until(f"<{self.orders}:", seconds)
         code = self._read_until(">", seconds)
         if check:
             assert code == "0", f"{self.name}: exit code {code}\n{text}"
