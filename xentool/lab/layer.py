@@ -28,8 +28,9 @@ CHECKOUT: Final = "lab/checkout"
 # What of a checkout is taken, besides the package itself.
 _PARTS: Final = ("tests", "man", "pyproject.toml", "README.md", "dev")
 _HERE: Final = os.path.dirname(__file__)
+# -I: what root runs takes no modules from $PYTHONPATH, nor from beside itself.
 _LAUNCHER: Final = """\
-#!/usr/bin/python3
+#!/usr/bin/python3 -I
 import sys
 from xentool.cli.main import main
 sys.exit(main())
