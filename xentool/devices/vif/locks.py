@@ -7,7 +7,6 @@ with them; a domain that another toolstack has ended leaves its own behind, and 
 from __future__ import annotations
 
 from xentool.devices.record import recorded
-from xentool.devices.vif.hotplug import is_bridged, own_name
 from xentool.errors import HostError, StoreError
 from xentool.units import DOMAIN0, DomId
 
@@ -26,6 +25,8 @@ def relock(host: DeviceHost) -> tuple[list[str], list[str]]:
     Raises:
         HostError: there are locks, and this Domain-0 cannot filter.
     """
+    from xentool.devices.vif.hotplug import is_bridged, own_name
+
     firewall = host.dom0.firewall
     missing: HostError | None = None
     try:
@@ -63,6 +64,8 @@ def locked_names(host: DeviceHost, domid: DomId, devid: int | None = None) -> li
         ours = address is not None and address.backend == DOMAIN0 and "lock" in device.nodes
         if address is None or not ours or devid not in (None, address.devid):
             continue
+        from xentool.devices.vif.hotplug import own_name  # which a domain without locks need not load
+
         own = own_name(address)
         names += dict.fromkeys((device.nodes.get("vifname", own), own))
     return names
