@@ -156,7 +156,7 @@ def test_a_signal_just_before_poll_is_not_slept_through(
 
     late = fake["fake_late_poll"]
     late.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int]
-    monkeypatch.setattr(context, "_poll", late)
+    monkeypatch.setattr(context.operations, "_poll", late)
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         with pytest.raises(StopError):
@@ -169,7 +169,7 @@ def test_a_poll_that_the_kernel_refuses_ends_the_wait(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = [errno.EINTR, errno.EINVAL]
-    real = context._poll
+    real = context.operations._poll
 
     def refuse(fds: object, count: int, timeout: int) -> int:
         if not refusals:
@@ -177,7 +177,7 @@ def test_a_poll_that_the_kernel_refuses_ends_the_wait(
         ctypes.set_errno(refusals.pop(0))
         return -1
 
-    monkeypatch.setattr(context, "_poll", refuse)
+    monkeypatch.setattr(context.operations, "_poll", refuse)
     with pytest.raises(LibxlError, match="the kernel refuses: Invalid argument"):
         pause(context, 3)
     assert refusals == []

@@ -8,7 +8,8 @@ needed at all: configs are read by our own parser.
     signatures  its functions, and what they take
     struct      one of its structures: measured, filled, read, disposed of
     log         what it says, as lines
-    context     a connection through it, and long operations that ^C ends
+    context     a connection through it
+    operations  its long operations, which ^C ends
     failures    what its error codes (`codes`) and words (`words`) mean, in ours
 
 On top of these, by subject: domains, creating, saving (and the `savefile`), devices (their `kinds`, and

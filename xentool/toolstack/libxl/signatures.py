@@ -11,13 +11,11 @@ xentoollog.h; poll(2), fdopen(3).
 from __future__ import annotations
 
 from xentool.cfunctions import (
-    CFUNCTYPE,
     Structure,
     c_char_p,
     c_int,
     c_int64,
     c_long,
-    c_short,
     c_uint32,
     c_uint64,
     c_ulong,
@@ -29,38 +27,10 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 
-class AsyncHow(Structure):
-    """libxl_asyncop_how: without a callback, the operation's end is an event that carries `for_event`."""
-
-    _fields_: ClassVar = [("callback", c_void_p), ("for_event", c_uint64)]
-
-
 class TimeOfDay(Structure):
     """struct timeval, which libxl takes by value."""
 
     _fields_: ClassVar = [("seconds", c_long), ("microseconds", c_long)]
-
-
-class PollFd(Structure):
-    """struct pollfd."""
-
-    _fields_: ClassVar = [("fd", c_int), ("events", c_short), ("revents", c_short)]
-
-
-class ChildHooks(Structure):
-    """libxl_childproc_hooks."""
-
-    _fields_: ClassVar = [("owner", c_int), ("fork_replacement", c_void_p), ("reaped_callback", c_void_p)]
-
-
-DISASTER = CFUNCTYPE(None, c_void_p, c_int, c_char_p, c_int)
-"""libxl_event_hooks.disaster: user, type of event, message, errno."""
-
-
-class EventHooks(Structure):
-    """libxl_event_hooks."""
-
-    _fields_: ClassVar = [("mask", c_uint64), ("event_occurs", c_void_p), ("disaster", DISASTER)]
 
 
 CTX = HOW = STRUCT = OUT = c_void_p
