@@ -58,7 +58,7 @@ def speaks_by_serial_line(dom0: Dom0, guest: Guest) -> None:
 def test_an_hvm_guest_and_its_qemu_come_and_go(dom0: Dom0, tmp_path: Path) -> None:
     with world(dom0) as image:
         config = write_config(
-            tmp_path / "hvm.cfg", name="hvm", type="hvm", memory=64, vga="none", serial="pty",
+            tmp_path / "hvm.cfg", name="hvm", type="hvm", memory=64, maxmem=72, maxvcpus=2, serial="pty",
             vif=[f"bridge={BRIDGE},mac=00:16:3e:00:00:07"], disk=[f"{image},raw,xvda,w"],
         )  # fmt: skip
         for maker, ender in ((TOOL, "xl"), ("xl", TOOL)):

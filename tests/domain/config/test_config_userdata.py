@@ -198,9 +198,9 @@ def test_a_record_without_vcpus_has_none_online() -> None:
 )
 def test_an_hvm_guest_has_more_than_its_target(kind: str, video: int, most: int, beside: int) -> None:
     """The store's target is without the memory of the card that QEMU plays (libxl__get_targetmem_fudge)."""
-    build_info = {"max_memkb": most << 10, "target_memkb": 64 << 10, "video_memkb": video, "type": kind}
+    build_info = {"max_memkb": most << 10, "target_memkb": 64 << 10, "video_memkb": video}
     found = as_it_is(
-        {"c_info": {}, "b_info": build_info},
+        {"c_info": {"type": kind}, "b_info": build_info},
         name="w", uuid="", online_vcpus=[], target_kib=48 << 10, max_kib=most << 10, scheduling={},
     )  # fmt: skip
     assert found["b_info"]["target_memkb"] == (48 << 10) + beside  # type: ignore[index]

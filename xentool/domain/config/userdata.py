@@ -78,7 +78,7 @@ def as_it_is(
     changes: dict[str, object] = {
         "avail_vcpus": [vcpu for vcpu in online_vcpus if vcpu < known],
         "max_memkb": max_kib,
-        "target_memkb": target_kib + _beside_the_target(build_info),
+        "target_memkb": target_kib + _beside_the_target(build_info, create_info.get("type")),
         "sched_params": scheduling,
     }
     if not changes["avail_vcpus"]:
@@ -89,7 +89,7 @@ def as_it_is(
     return record | {"c_info": create_info | {"name": name, "uuid": uuid}, "b_info": first | updated}
 
 
-def _beside_the_target(build_info: Mapping[str, object]) -> int:
+def _beside_the_target(build_info: Mapping[str, object], guest_type: object) -> int:
     """What the guest was given beyond its ``memory/target``, in KiB: its card's memory and, where an HVM
     guest may be given more later, what libxl sets aside for that.
 
@@ -100,7 +100,7 @@ def _beside_the_target(build_info: Mapping[str, object]) -> int:
         value = build_info.get(name, 0)
         return value if isinstance(value, int) else 0
 
-    grows = build_info.get("type") == "hvm" and number("max_memkb") > number("target_memkb")
+    grows = guest_type == "hvm" and number("max_memkb") > number("target_memkb")
     return number("video_memkb") + (MAXMEM_CONSTANT_KIB if grows else 0)
 
 
