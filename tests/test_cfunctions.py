@@ -63,7 +63,7 @@ def test_c_calls_a_function_of_pythons() -> None:
 
 def test_what_is_not_there_is_none() -> None:
     library = CLibrary(None)
-    assert (library.has("strlen"), library.has("no_such_function")) == (True, False)
+    assert library.lacks(["strlen", "no_such_function", "free"]) == ["no_such_function"]
     assert library.function("no_such_function", (None, [])) is None
     with pytest.raises(OSError, match=r"libno\.such\.so\.1"):
         CLibrary("libno.such.so.1")

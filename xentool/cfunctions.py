@@ -14,7 +14,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _ctypes import dlopen, dlsym
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from ctypes import (
         CFUNCTYPE,
         Structure,
@@ -114,27 +114,28 @@ class CLibrary:
     def __init__(self, soname: str | None) -> None:
         self._handle: int = dlopen(soname, 0)  # type: ignore[arg-type] # None: what this process has
 
-    def has(self, name: str) -> bool:
-        """Whether it has that function: quicker than to declare it."""
-        return self._find(name) is not None
+    def lacks(self, names: Iterable[str]) -> list[str]:
+        """Those of the functions that it has not."""
+        handle, missing = self._handle, []
+        for name in names:
+            try:
+                dlsym(handle, name)
+            except OSError:
+                missing.append(name)
+        return missing
 
     def function(self, name: str, declared: Declaration) -> Callable[..., int] | None:
         """The function of that name, declared, or None if there is none.
 
         `get_errno` says afterwards what errno it left.
         """
-        address = self._find(name)
-        if address is None:
+        try:
+            address = dlsym(self._handle, name)
+        except OSError:
             return None
         function: Callable[..., int] = _Function(address)
         function.restype, function.argtypes = declared  # type: ignore[attr-defined]
         return function
-
-    def _find(self, name: str) -> int | None:
-        try:
-            return dlsym(self._handle, name)
-        except OSError:
-            return None
 
 
 def string_at(address: int, size: int | None = None) -> bytes:

@@ -29,7 +29,6 @@ last in another.
 
 from __future__ import annotations
 
-import errno as _errno
 import os
 
 
@@ -145,7 +144,9 @@ class XenError(XentoolError):
     def __init__(
         self, action: str, subject: object, errno: int, reason: str = "", *, hint: str = "", detail: str = ""
     ) -> None:
-        name = _errno.errorcode.get(errno, str(errno))
+        from errno import errorcode  # which what goes well need not load
+
+        name = errorcode.get(errno, str(errno))
         super().__init__(
             action, subject, reason or f"Xen says {name} ({os.strerror(errno)})", hint=hint, detail=detail
         )
@@ -167,7 +168,9 @@ class StoreError(XentoolError):
         hint: str = "",
         detail: str = "",
     ) -> None:
-        number = getattr(_errno, errno_name, 0)
+        import errno
+
+        number = getattr(errno, errno_name, 0)
         text = os.strerror(number) if number else "unknown error"
         super().__init__(action, subject, reason or f"{errno_name} ({text})", hint=hint, detail=detail)
         self.errno_name = errno_name

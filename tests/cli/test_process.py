@@ -100,6 +100,18 @@ def test_what_calls_libraries_of_c_does_without_ctypes_and_all_that_is_heavy(mod
     assert not (HEAVY | {"ctypes", "types", "xentool.hypervisor.mock"}) & imported
 
 
+def test_what_lists_through_libxl_loads_no_long_operations_no_structures_and_no_client_of_the_store() -> None:
+    room = "xentool.toolstack.libxl"
+    done = run(
+        f"import {room}.toolstack, {room}.context, {room}.domains, xentool.store.knock\n"
+        "print(*sorted(sys.modules), sep='\\n')",
+    )
+    assert done.returncode == 0, done.stderr
+    needless = {f"{room}.{name}" for name in ("operations", "wakeup", "struct", "resources", "failures")}
+    needless |= {"xentool.store.client", "xentool.store.operations"}
+    assert not needless & set(done.stdout.split())
+
+
 def test_a_package_that_a_command_imports_imports_nothing_by_itself() -> None:
     """Else its modules would be looked for one by one, beside the warm start."""
     rooms = "cli cli.commands toolstack toolstack.libxl domain domain.config devices store abi hypervisor"

@@ -78,7 +78,17 @@ class Library:
 
     def has(self, name: str) -> bool:
         """Whether this libxl has the function."""
-        return name in self._functions or self._home_of(name).has(name)
+        return name in self._functions or not self._home_of(name).lacks([name])
+
+    def lacks(self) -> list[str]:
+        """The functions that are needed and not there."""
+        of_structs = [
+            f"libxl_{struct}_{what}"
+            for struct in STRUCTS
+            for what in ("init", "dispose", "from_json", "to_json")
+        ]
+        light, toollog, libc = self._libraries
+        return [*light.lacks([*NEEDED, *of_structs]), *toollog.lacks(TOOLLOG), *libc.lacks(LIBC)]
 
     def _find(self, name: str) -> Callable[..., int] | None:
         declared = LIBC.get(name) or signature(name)
@@ -185,10 +195,7 @@ def check(library: Library) -> None:
     Raises:
         NoLibxlError: something is missing; all that is missing is named.
     """
-    wanted = [*NEEDED, *TOOLLOG, *LIBC]
-    for struct in STRUCTS:
-        wanted += [f"libxl_{struct}_{what}" for what in ("init", "dispose", "from_json", "to_json")]
-    missing = [name for name in wanted if not library.has(name)]
+    missing = library.lacks()
     if missing:
         raise NoLibxlError(
             "use",

@@ -285,39 +285,39 @@ class LibxlToolstack(NativeToolstack):
 
     def vcpus(self, domid: DomId) -> list[dict[str, object]]:
         """The domain's vcpus (libxl_vcpuinfo)."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        return domains.vcpus(self.context, domid)
+        return resources.vcpus(self.context, domid)
 
     def set_vcpus(self, domid: DomId, online: int) -> None:
         """Put the first `online` vcpus to work, the others to rest."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        domains.set_vcpus(self.context, domid, online)
+        resources.set_vcpus(self.context, domid, online)
 
     def pin_vcpu(self, domid: DomId, vcpu: int, hard: set[int] | None, soft: set[int] | None = None) -> None:
         """The CPUs on which a vcpu may run, and those on which it would best; None leaves it as it is."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        domains.pin_vcpu(self.context, domid, vcpu, hard, soft)
+        resources.pin_vcpu(self.context, domid, vcpu, hard, soft)
 
     def memory_target(self, domid: DomId) -> int:
         """What the guest was last asked to have, in KiB."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        return domains.memory_target(self.context, domid)
+        return resources.memory_target(self.context, domid)
 
     def set_memory(self, domid: DomId, target_kib: int) -> None:
         """Have the guest grow or shrink to that; returns when it was asked."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        domains.set_memory(self.context, domid, target_kib)
+        resources.set_memory(self.context, domid, target_kib)
 
     def set_max_memory(self, domid: DomId, max_kib: int) -> None:
         """The most that the domain may have from now on."""
-        from xentool.toolstack.libxl import domains
+        from xentool.toolstack.libxl import resources
 
-        domains.set_max_memory(self.context, domid, max_kib)
+        resources.set_max_memory(self.context, domid, max_kib)
 
     def devices(self, domid: DomId, kind: str) -> list[dict[str, object]]:
         """The domain's devices of a kind (`kinds.KINDS`), each as libxl's JSON has it."""
