@@ -40,6 +40,30 @@ def pause(
     context.run("pause domain", domid, start, progress=progress, sheltered=sheltered)
 
 
+def test_what_libxl_keeps_the_addresses_of_outlives_a_stop(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = library.function
+
+    def interrupted(name: str) -> Callable[..., int]:
+        function = find(name)
+
+        def call(*arguments: object) -> int:
+            code = function(*arguments)
+            if name == "libxl_event_register_callbacks":
+                os.kill(os.getpid(), signal.SIGINT)
+            return code
+
+        return call
+
+    with Context(library) as context:
+        monkeypatch.setattr(library, "function", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pause(context, 1)
+        assert context._operations is not None
+        pause(context, 1)
+
+
 @pytest.mark.parametrize("domid", [1, 2, 7, 8])
 def test_an_operation_is_over_when_its_own_event_comes(context: Context, domid: int) -> None:
     for _ in range(3):

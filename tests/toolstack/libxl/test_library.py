@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fakelibxl import compile_fake, library_of
-from xentool.errors import ConfigError, HostError
+from xentool.errors import ConfigError, HostError, NoLibxlError
 from xentool.toolstack.libxl.context import Context
 from xentool.toolstack.libxl.library import Library, check, open_library, others_of
 from xentool.toolstack.libxl.signatures import NEEDED, OPTIONAL, signature
@@ -24,7 +24,7 @@ def test_a_structure_is_as_large_as_what_its_init_writes(library: Library) -> No
 
 @pytest.mark.parametrize("name", ["nothing", "endless"])
 def test_a_size_that_cannot_be_told_is_refused(library: Library, name: str) -> None:
-    with pytest.raises(HostError, match=f"libxl_{name} cannot be told"):
+    with pytest.raises(NoLibxlError, match=f"libxl_{name} cannot be told"):
         library.size_of(name)
 
 

@@ -150,9 +150,11 @@ class Context:
     def operations(self) -> Operations:
         """The long ones; what is quick loads nothing of them."""
         if self._operations is None:
+            from xentool.domain.interruption import without_interruption
             from xentool.toolstack.libxl.operations import Operations
 
-            self._operations = Operations(self)
+            with without_interruption():  # a stop within would drop what libxl has been given
+                self._operations = Operations(self)
         return self._operations
 
     def read(self, struct: str, address: int) -> dict[str, object]:

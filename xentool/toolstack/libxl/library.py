@@ -104,7 +104,8 @@ class Library:
         """The size of libxl_`struct` in bytes: as far as its ``_init`` writes.
 
         Raises:
-            NoLibxlError: there is no such structure, or its size cannot be told.
+            HostError: this libxl has no such structure.
+            NoLibxlError: its size cannot be told.
         """
         size = self._sizes.get(struct)
         if size is None:
@@ -126,7 +127,7 @@ class Library:
             # A byte that was written is the same both times, so it differs from the pattern of one.
             size = max(size, end if end >= 0 else PROBE_BYTES)
         if not 0 < size < PROBE_BYTES:
-            raise HostError(
+            raise NoLibxlError(
                 "use",
                 self.title,
                 f"the size of its libxl_{struct} cannot be told (libxl_{struct}_init wrote {size} bytes)",
