@@ -30,7 +30,6 @@ struct logger *xtl_createlogger_stdiostream(FILE *file, int level, unsigned flag
     return logger;
 }
 
-void xtl_stdiostream_set_minlevel(struct logger *logger, int level) { logger->level = level; }
 void xtl_logger_destroy(struct logger *logger) { free(logger); }
 
 struct how { void *callback; uint64_t for_event; };

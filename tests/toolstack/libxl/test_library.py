@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.fakelibxl import compile_fake, library_of
 from xentool.errors import ConfigError, HostError, NoLibxlError
+from xentool.toolstack.libxl import signatures
 from xentool.toolstack.libxl.context import Context
+from xentool.toolstack.libxl.kinds import KINDS
 from xentool.toolstack.libxl.library import Library, check, open_library, others_of
-from xentool.toolstack.libxl.signatures import NEEDED, OPTIONAL, signature
+from xentool.toolstack.libxl.signatures import LIBC, NEEDED, OPTIONAL, STRUCTS, TOOLLOG, signature
 from xentool.toolstack.libxl.struct import Struct, missing_keys
 
 INSTALLED = "/usr/lib/x86_64-linux-gnu/libxenlight.so.4.17"
@@ -90,6 +93,15 @@ def test_every_function_is_declared_by_its_family_or_by_name() -> None:
     assert signature("libxl_xyz_init") == signature("libxl_event_init")
     assert signature("libxl_xyz") is None
     assert not set(NEEDED) & set(OPTIONAL)
+
+
+def test_no_libxl_is_refused_for_want_of_what_nobody_calls() -> None:
+    room = Path(signatures.__file__).parent
+    text = "".join(path.read_text() for path in room.glob("*.py") if path.name != "signatures.py")
+    by_their_parts = {"libxl_event_to_json", "libxl_domain_config_copy"}
+    assert {name for name in (*NEEDED, *TOOLLOG, *LIBC) if f'"{name}"' not in text} == by_their_parts
+    structs = set(re.findall(r'"(\w+)"', text)) | {kind.struct for kind in KINDS.values()}
+    assert set(STRUCTS) <= structs
 
 
 def test_a_structure_is_filled_and_read_as_json(context: Context) -> None:

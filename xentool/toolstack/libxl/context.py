@@ -187,13 +187,10 @@ class Context:
         self.call(action, subject, name, *arguments, byref(result))
         return result.value
 
-    def array(
-        self, struct: str, name: str, *arguments: object, free: str = ""
-    ) -> list[dict[str, object]] | None:
+    def array(self, struct: str, name: str, *arguments: object) -> list[dict[str, object]] | None:
         """The structures of the array that a function returns; it takes the count's address last.
 
-        None if it returns no array: it failed, or there are none. `free` names the function that frees
-        the array, if that is not the structure's own.
+        None if it returns no array: it failed, or there are none.
         """
         count = c_int()
         with self._lock:
@@ -204,10 +201,10 @@ class Context:
             try:
                 return [self.read(struct, address + size * index) for index in range(count.value)]
             finally:
-                self._free_array(struct, free, address, count.value)
+                self._free_array(struct, address, count.value)
 
-    def _free_array(self, struct: str, free: str, address: int, count: int) -> None:
-        free = free or f"libxl_{struct}_list_free"
+    def _free_array(self, struct: str, address: int, count: int) -> None:
+        free = f"libxl_{struct}_list_free"
         if self.library.has(free):
             self.library.function(free)(address, count)
             return

@@ -148,16 +148,6 @@ def insert_cd(context: Context, domid: DomId, disk: Device) -> None:
         )
 
 
-def assignable(context: Context) -> list[dict[str, object]]:
-    """The PCI devices that could be given to a guest (libxl_device_pci)."""
-    return context.array("device_pci", "libxl_device_pci_assignable_list", free=_pci_free(context)) or []
-
-
-def _pci_free(context: Context) -> str:
-    own = "libxl_device_pci_assignable_list_free"
-    return own if context.library.has(own) else ""
-
-
 def _title(kind: Kind, device: Device) -> str:
     for keys in kind.keys:
         if any(key in device for key in keys):

@@ -5,7 +5,6 @@ Source: libxl.h (domain related functions).
 
 from __future__ import annotations
 
-from xentool.cfunctions import byref, c_void_p
 from xentool.errors import LibxlError
 from xentool.toolstack.libxl.codes import FAIL, NOPARAVIRT
 from xentool.toolstack.views import DomainView, state_letters
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 REASONS = ("poweroff", "reboot", "suspend", "crash", "watchdog", "soft_reset")
 """libxl_shutdown_reason, by its number, which is Xen's."""
-NO_NAME, CONSOLE_PV = None, 2
+NO_NAME = None
 TRIGGERS = {"power": 1, "sleep": 2, "nmi": 3, "init": 4, "reset": 5, "s3resume": 6}
 """libxl_trigger, in xl's words."""
 
@@ -165,25 +164,3 @@ def rename(context: Context, domid: DomId, name: str) -> None:
     context.call(
         "rename domain", domid, "libxl_domain_rename", domid, NO_NAME, name.encode("utf-8", "surrogateescape")
     )
-
-
-def tty_of(context: Context, domid: DomId, number: int) -> str:
-    """The terminal of the domain's console as libxl chooses it, or of channel `number` - 1; "" if none yet.
-
-    Raises:
-        XentoolError: it has none.
-    """
-    path = c_void_p()
-    if number:
-        context.call(
-            "find the terminal of domain",
-            domid,
-            "libxl_console_get_tty",
-            domid,
-            number,
-            CONSOLE_PV,
-            byref(path),
-        )
-    else:
-        context.call("find the console of domain", domid, "libxl_primary_console_get_tty", domid, byref(path))
-    return context.text_of(path.value)

@@ -98,14 +98,11 @@ NEEDED: dict[str, tuple[object, list[object]]] = {
     "libxl_bitmap_set": (None, [STRUCT, c_int]),
     "libxl_bitmap_test": (c_int, [STRUCT, c_int]),
     "libxl_get_max_cpus": (c_int, [CTX]),
-    "libxl_primary_console_get_tty": (RC, [CTX, DOMID, OUT]),
-    "libxl_console_get_tty": (RC, [CTX, DOMID, c_int, c_int, OUT]),
     "libxl_get_version_info": (c_void_p, [CTX]),
     "libxl_get_physinfo": (RC, [CTX, STRUCT]),
     "libxl_get_freecpus": (RC, [CTX, STRUCT]),
     "libxl_get_scheduler": (c_int, [CTX]),
     "libxl_scheduler_to_string": (c_char_p, [c_int]),
-    "libxl_list_cpupool": (c_void_p, [CTX, OUT]),
     "libxl_userdata_store": (RC, [CTX, DOMID, c_char_p, c_char_p, c_int]),
     "libxl_userdata_retrieve": (RC, [CTX, DOMID, c_char_p, OUT, OUT]),
     "libxl_cdrom_insert": (RC, [CTX, DOMID, STRUCT, HOW]),
@@ -118,20 +115,17 @@ OPTIONAL: dict[str, tuple[object, list[object]]] = {
     "libxl_device_disk_safe_remove": (RC, [CTX, DOMID, STRUCT, HOW]),
     "libxl_device_channel_list": (c_void_p, [CTX, DOMID, OUT]),
     "libxl_device_9pfs_add": (RC, [CTX, DOMID, STRUCT, HOW]),
-    "libxl_device_pci_assignable_list": (c_void_p, [CTX, OUT]),
-    "libxl_qemu_monitor_command": (RC, [CTX, DOMID, c_char_p, OUT, HOW]),
 }
 """What one may ask for and some libxl has not."""
 
 STRUCTS = (
     "domain_config", "dominfo", "domain_restore_params", "device_disk", "device_nic", "diskinfo", "nicinfo",
-    "physinfo", "vcpuinfo", "cpupoolinfo", "event",
+    "physinfo", "vcpuinfo", "event",
 )  # fmt: skip
 """The structures without which nothing goes: each must have its four functions, and a size."""
 
 TOOLLOG: dict[str, tuple[object, list[object]]] = {
     "xtl_createlogger_stdiostream": (c_void_p, [c_void_p, c_int, FLAGS]),
-    "xtl_stdiostream_set_minlevel": (None, [c_void_p, c_int]),
     "xtl_logger_destroy": (None, [c_void_p]),
 }
 
