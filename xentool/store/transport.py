@@ -60,7 +60,6 @@ DEVICE_PATHS: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
 CONNECT_TIMEOUT_SECONDS: Final = 30.0
 _TIMEVAL = Struct("=qq")
 _NEVER = _TIMEVAL.pack(0, 0)
-_UNKNOWN: Final = -1.0
 _MSG_DONTWAIT = 0x40
 _MSG_NOSIGNAL = 0x4000
 _RECEIVE_BYTES = 32768  # more in one buffer, and malloc tidies up each time that it is given back
@@ -129,7 +128,6 @@ class SocketTransport:
                 from _socket import SO_RCVTIMEO, SOL_SOCKET
 
                 value = _NEVER if timeout_seconds is None else _timeval(timeout_seconds)
-                self._timeout = _UNKNOWN  # should ^C come between
                 self._socket.setsockopt(SOL_SOCKET, SO_RCVTIMEO, value)
                 self._timeout = timeout_seconds
             return self._socket.recv(_RECEIVE_BYTES)
