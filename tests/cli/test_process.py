@@ -172,6 +172,15 @@ def test_the_process_ends_with_the_commands_code_and_output() -> None:
     assert "not reached" not in done.stdout
 
 
+def test_what_a_process_has_open_the_kernel_closes_as_it_ends() -> None:
+    """Which is sooner than we would; whoever goes on in the same process closes it."""
+    source = (
+        "Backend.close = lambda self: print('closed')\nmain.run.__defaults__ = (lambda name: Backend(),)\n"
+    )
+    assert run(source + "main.main()", "domid", "Domain-0").stdout == "0\n"
+    assert run(source + "main.main(sys.argv[1:])", "domid", "Domain-0").stdout == "0\nclosed\n"
+
+
 def test_a_lost_reader_is_silent() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -9,17 +9,21 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from xentool.errors import HostError, LibxlError, StoppedError, TimedOutError
 from xentool.toolstack.libxl.context import Context
+from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.toolstack.libxl.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from xentool.domain.host import Host
     from xentool.toolstack.libxl.library import Library
 
 
@@ -38,6 +42,17 @@ def pause(
         return function(context.handle, domid, how)
 
     context.run("pause domain", domid, start, progress=progress, sheltered=sheltered)
+
+
+def test_a_store_that_is_not_there_is_not_waited_for(
+    library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As libxl would, without end."""
+    monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "socket"))
+    host = cast("Host", SimpleNamespace(release=(4, 17)))
+    toolstack = LibxlToolstack(host, lambda _release: library)
+    with pytest.raises(HostError, match="no such socket"):
+        print(toolstack.context)
 
 
 def test_what_libxl_keeps_the_addresses_of_outlives_a_stop(
