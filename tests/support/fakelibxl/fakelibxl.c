@@ -330,4 +330,11 @@ int fake_late_poll(struct pollfd *fds, unsigned long count, int timeout)
 }
 
 void libxl_nothing_init(void *nothing) { (void)nothing; }
+
+void libxl_swapped_init(unsigned char *swapped)
+{
+    memset(swapped, 0x5A, 12);
+    memset(swapped + 8, 0xA5, 4);
+}
+
 void libxl_endless_init(void *endless) { memset(endless, 0, 1 << 13); }

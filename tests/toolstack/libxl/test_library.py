@@ -23,6 +23,7 @@ INSTALLED = "/usr/lib/x86_64-linux-gnu/libxenlight.so.4.17"
 def test_a_structure_is_as_large_as_what_its_init_writes(library: Library) -> None:
     # Its last bytes are those of the patterns, each in its turn.
     assert library.size_of("domain_config") == 40
+    assert library.size_of("swapped") == 12
 
 
 @pytest.mark.parametrize("name", ["nothing", "endless"])
