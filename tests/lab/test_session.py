@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import select
@@ -16,6 +17,7 @@ import pytest
 
 from tests.lab.conftest import CHECKOUT
 from xentool.errors import LabError, TimedOutError, UsageError
+from xentool.lab import session
 from xentool.lab.cache import Cache
 from xentool.lab.qemu import Share
 from xentool.lab.run import run, shell
@@ -61,6 +63,26 @@ def test_qemu_is_gone_after_the_lab(fake_lab: Cache) -> None:
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_qemu_is_mended_before_any_guest_runs_or_it_is_said_that_it_is_not(
+    fake_lab: Cache, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    mended: list[int] = []
+    said: list[str] = []
+
+    def mend(pid: int) -> bool:
+        mended.append(pid)
+        if refused:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return True
+
+    monkeypatch.setattr(session, "mend", mend)
+    with Lab("4.17", cache=fake_lab, progress=said.append) as lab:
+        lab.boot()
+        assert mended == [lab._qemu.pid]
+    assert any("could not be mended" in line and "not permitted" in line for line in said) == refused
 
 
 def test_a_command_that_takes_too_long(fake_lab: Cache) -> None:
