@@ -136,12 +136,14 @@ class LibxlToolstack(NativeToolstack):
 
     def destroy(self, domid: DomId) -> None:
         from xentool.devices.vif.locks import locked_names, unlock
+        from xentool.domain.interruption import without_interruption
         from xentool.toolstack.libxl import domains
 
         context = self.context
         locked = locked_names(self._host, domid)
-        domains.destroy(context, domid)
-        unlock(self._host, locked)  # libxl knows of none
+        with without_interruption():  # aborted, libxl would leave half a domain, which nothing undoes
+            domains.destroy(context, domid)
+            unlock(self._host, locked)  # libxl knows of none
 
     def pause(self, domid: DomId) -> None:
         from xentool.toolstack.libxl import domains
