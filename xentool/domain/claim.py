@@ -11,14 +11,13 @@ from xentool.domain.domid_history import recent_domids
 from xentool.domain.locks import xl_lock
 from xentool.domain.names import names_of
 from xentool.domain.nodes import identity_nodes, vm_path
-from xentool.errors import ConfigError, InUseError, NoMemoryError
+from xentool.domain.taken import refuse_taken
+from xentool.errors import ConfigError, NoMemoryError
 from xentool.store.nodes import write_nodes
 from xentool.units import KIB, PAGE_SIZE, DomId, format_size, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from xentool.domain.host import Host
     from xentool.domain.journal import Entry
     from xentool.domain.plan import Plan
@@ -41,7 +40,9 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
     """
     with xl_lock(host.paths.lock):
         infos = host.hypercalls.domain_infos()
-        check_free(host, plan.config.name, plan.uuid, [(info.domid, info.handle) for info in infos])
+        names = names_of(host.store, [info.domid for info in infos])
+        there = [(info.domid, names.get(DomId(info.domid)), info.handle) for info in infos]
+        refuse_taken(plan.config.name, plan.uuid, there)
         _check_memory(host, plan)
         entry.note("creating", plan.config.name)
         domid = _create(host, plan)
@@ -57,33 +58,6 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
 
         host.store.run_transaction(record)
     return domid
-
-
-def check_free(host: Host, name: str, uuid: str, there: Sequence[tuple[int, bytes]]) -> None:
-    """Refuse a name and a uuid that another domain has; under xl's lock, so that it stays so.
-
-    `there` are the domains that there are, each with Xen's handle on it: its uuid.
-
-    Raises:
-        InUseError: one of them belongs to another.
-    """
-    names = names_of(host.store, [domid for domid, _handle in there])
-    wanted = uuid_bytes(uuid)
-    for domid, handle in there:
-        if names.get(DomId(domid)) == name:
-            raise InUseError(
-                "create domain",
-                name,
-                f"domain {domid} has that name",
-                hint=f"choose another name (name=…), or `xentool destroy {domid}`",
-            )
-        if handle == wanted:
-            raise InUseError(
-                "create domain",
-                name,
-                f"domain {domid} has its uuid, {uuid}",
-                hint="leave uuid out of the config to get a new one",
-            )
 
 
 def _check_memory(host: Host, plan: Plan) -> None:

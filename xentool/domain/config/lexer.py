@@ -109,8 +109,9 @@ def decode(raw: bytes, name: str) -> str:
             f"line {line} has a NUL byte",
             hint="a config is text; is this the right file?",
         )
+    raw = raw.removeprefix(b"\xef\xbb\xbf")  # "utf-8-sig" is a codec that Python would have to import
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode()
     except UnicodeDecodeError as exc:
         line = raw.count(b"\n", 0, exc.start) + 1
         raise ConfigError(

@@ -8,7 +8,6 @@ Source: tools/libs/util/libxlu_cfg.c (xlu_cfg_get_string, _get_bounded_long, _ge
 
 from __future__ import annotations
 
-from xentool.domain.config.affinity import AffinityError, parse_affinity
 from xentool.domain.config.lexer import parse_number
 from xentool.errors import ConfigError
 from xentool.values import Frozen, set_slots
@@ -173,6 +172,8 @@ class Reader:
         setting = self.settings.get(key)
         if setting is None or setting.value == []:
             return None
+        from xentool.domain.config.affinity import AffinityError, parse_affinity  # few configs have one
+
         try:
             if isinstance(setting.value, list):
                 return parse_affinity([self._item(key, item) for item in setting.value])

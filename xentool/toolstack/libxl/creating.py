@@ -10,9 +10,9 @@ Source: libxl.h (libxl_domain_create_new), tools/xl/xl_vmcontrol.c (create_domai
 from __future__ import annotations
 
 from xentool.cfunctions import byref, c_uint32, c_uint64
-from xentool.domain.claim import check_free
 from xentool.domain.journal import Journal
 from xentool.domain.locks import xl_lock
+from xentool.domain.taken import refuse_taken
 from xentool.domain.uuids import new_uuid
 from xentool.errors import NoMemoryError, XentoolError
 from xentool.toolstack.libxl import domains
@@ -90,8 +90,7 @@ def make(
             step("claiming name and memory")
             with Struct(context, "domain_config") as wanted, xl_lock(host.paths.lock):
                 wanted.fill(record)
-                views = [domains.view_of(facts, None) for facts in domains.infos(context)]
-                check_free(host, name, uuid, [(view.domid, uuid_bytes(view.uuid)) for view in views])
+                refuse_taken(name, uuid, _there(context))
                 _check_memory(context, wanted, name)
                 entry.note("creating", name)
                 step("libxl builds it")
@@ -111,6 +110,12 @@ def make(
                 _undo(context, uuid, entry, cause)
             raise
     return domid
+
+
+def _there(context: Context) -> list[tuple[int, str | None, bytes]]:
+    # All of libxl: a client of the store's own would cost more than its answers.
+    views = [domains.view_of(facts, None) for facts in domains.infos(context)]
+    return [(view.domid, domains.name_of(context, view.domid), uuid_bytes(view.uuid)) for view in views]
 
 
 def _check_memory(context: Context, wanted: Struct, name: str) -> None:
