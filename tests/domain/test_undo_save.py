@@ -124,10 +124,17 @@ def test_a_request_that_the_guest_has_not_taken_is_withdrawn(running: Killed) ->
 
 
 @pytest.mark.parametrize("reason", [SHUTDOWN_suspend, SHUTDOWN_poweroff])
-def test_a_guest_that_has_taken_the_request_is_waited_for(running: Killed, reason: int) -> None:
+def test_a_guest_that_has_taken_the_request_is_waited_for(
+    mocked: MockedHost, running: Killed, reason: int
+) -> None:
     """As when the save is killed between the two, and the next command is quicker than the guest."""
+
+    def suspend() -> None:
+        with mocked.another_s() as host:
+            host.hypercalls.shutdown_domain(running.domid, reason)
+
     running.note()
-    timer = threading.Timer(0.3, running.host.hypercalls.shutdown_domain, (running.domid, reason))
+    timer = threading.Timer(0.3, suspend)
     timer.start()
     finish_undone(running.host, resume=running.resumed.append)
     timer.join()
@@ -136,8 +143,8 @@ def test_a_guest_that_has_taken_the_request_is_waited_for(running: Killed, reaso
 
 def test_a_guest_that_goes_meanwhile_is_not_waited_for(mocked: MockedHost, running: Killed) -> None:
     def go() -> None:
-        with mocked.open_store() as store:
-            destroy(mocked.host(store=store), running.domid)
+        with mocked.another_s() as host:
+            destroy(host, running.domid)
 
     running.note()
     timer = threading.Timer(0.3, go)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -45,6 +47,12 @@ class MockedHost:
     def host(self, *, hypervisor: object = None, store: StoreClient | None = None) -> Host:
         hypervisor, store = hypervisor or self.hypervisor, store or self.store
         return Host(lambda: hypervisor, lambda: store, self.paths, lambda: self.dom0)  # type: ignore[arg-type,return-value]
+
+    @contextmanager
+    def another_s(self) -> Iterator[Host]:
+        """The host as another process sees it, or another thread: a connection is for one at a time."""
+        with attach(self.directory) as hypervisor, self.open_store() as store:
+            yield self.host(hypervisor=hypervisor, store=store)
 
     def config(self, name: str, **keys: object) -> DomainConfig:
         base = DomainConfig(name=name, kernel=str(self.kernel), memory_kib=16 << 10)
