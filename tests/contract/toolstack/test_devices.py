@@ -23,23 +23,27 @@ GUEST = "ct-guest"
 
 
 @pytest.fixture
-def vif(toolstack: Toolstack, guest: DomId) -> Iterator[int]:
+def vif(place: Place, toolstack: Toolstack, guest: DomId) -> Iterator[int]:
     """The number of a network interface of the guest."""
+    before = place.state()
     domid, devid = toolstack.attach_vif(GUEST, [f"bridge={BRIDGE}", f"mac={MAC}"])
     assert domid == guest
     yield devid
     if toolstack.vifs([GUEST]):
         toolstack.detach_vif(GUEST, str(devid), force=True)
+    assert changed(place, before) == {}  # what netback made goes in its own time
 
 
 @pytest.fixture
 def disk(place: Place, guest: DomId) -> Iterator[str]:
     """The target of the guest's xvdb."""
+    before = place.state()
     path = image(place, "xvdb.img")
     assert place.toolstack.attach_disk(GUEST, [f"{path},raw,xvdb,w"]) == (guest, 51728)
     yield path
     if place.toolstack.disks([GUEST]):
         place.toolstack.detach_disk(GUEST, "xvdb", force=True)
+    assert changed(place, before) == {}  # as does the loop device
 
 
 def test_a_vif_is_listed_as_it_was_attached_and_its_number_is_taken(
