@@ -46,6 +46,15 @@ def run(code: str, *argv: str, count: int = 1, **options: object) -> subprocess.
     )  # fmt: skip
 
 
+def imported_by(module: str) -> set[str]:
+    """What importing that module imports."""
+    done = run(
+        f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize("argv", [("list",), ("pause", "0"), ("domid", "Domain-0"), ("version",)])
 def test_a_common_command_imports_nothing_heavy(argv: tuple[str, ...]) -> None:
     done = run(
@@ -73,11 +82,7 @@ def test_a_common_command_imports_nothing_heavy(argv: tuple[str, ...]) -> None:
     ],
 )  # fmt: skip
 def test_what_plugs_or_removes_imports_nothing_heavy_and_no_hypercall(module: str) -> None:
-    done = run(
-        f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
-    )
-    assert done.returncode == 0, done.stderr
-    imported = set(done.stdout.split())
+    imported = imported_by(module)
     assert not (HEAVY | {"ctypes", "xentool.hypervisor"}) & imported
     assert len(imported) < 30
 
@@ -91,11 +96,7 @@ def test_what_plugs_or_removes_imports_nothing_heavy_and_no_hypercall(module: st
     ],
 )  # fmt: skip
 def test_what_calls_libraries_of_c_does_without_ctypes_and_all_that_is_heavy(module: str) -> None:
-    done = run(
-        f"before = set(sys.modules)\nimport {module}\nprint(*sorted(set(sys.modules) - before), sep='\\n')",
-    )
-    assert done.returncode == 0, done.stderr
-    imported = set(done.stdout.split())
+    imported = imported_by(module)
     assert "xentool.cfunctions" in imported or module.endswith((".toolstack", ".domains"))
     # libxl knows the names and the nodes: a client of the store's own would only be loaded.
     ours = {"xentool.hypervisor.mock", "xentool.store.client", "xentool.domain.claim"}

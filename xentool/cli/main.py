@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _process()
     except KeyboardInterrupt:
-        os._exit(EXIT_INTERRUPTED)  # while it was still being loaded: nothing was begun
+        os._exit(EXIT_INTERRUPTED)  # while the command was being loaded, or once it was done
 
 
 def _process() -> int:

@@ -85,23 +85,6 @@ class EventHooks(Structure):
     _fields_: ClassVar = [("mask", c_uint64), ("event_occurs", c_void_p), ("disaster", DISASTER)]
 
 
-class Blocked:
-    """As a context: these signals wait until its end, where Python's handlers hear of them."""
-
-    __slots__ = ("_before", "_signals")
-
-    def __init__(self, signals: tuple[int, ...]) -> None:
-        self._signals = signals
-
-    def __enter__(self) -> None:
-        if self._signals:
-            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
-
-    def __exit__(self, *_: object) -> None:
-        if self._signals:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
-
-
 class Operations:
     """The long operations of a context, one at a time.
 
@@ -135,7 +118,7 @@ class Operations:
             how = AsyncHow(None, self._next)
             self._blocked = OF_TERMINALS if sheltered else ()
             try:
-                with Blocked(self._blocked):
+                with without_interruption(self._blocked):
                     code = start(byref(how))
                 return code or self._await(how.for_event, wakeup)
             except BaseException:
@@ -212,7 +195,7 @@ class Operations:
         if ready < 0 and (number := get_errno()) != errno.EINTR:
             raise LibxlError("wait for", self._library.title, f"the kernel refuses: {os.strerror(number)}")
         if ready >= 0:
-            with Blocked(self._blocked):
+            with without_interruption(self._blocked):
                 self._library.function("libxl_osevent_afterpoll")(
                     self._handle, count.value, self._fds, _now()
                 )
