@@ -71,13 +71,11 @@ class Dom0:
         (path,) = glob.glob("/usr/lib/grub-xen/grub-x86_64-xen.bin")
         return path
 
-    def domids(self) -> list[int]:
-        """Asked of Xen itself, as all tests do so before and after: xl has its say once a file of tests."""
-        with XenHypervisor() as hypervisor:
-            return [info.domid for info in Hypercalls(hypervisor).domain_infos()]
+    def domids(self, seconds: float = 30) -> list[int]:
+        """The domains, once none dies: who maps a page of one, as xenconsoled does, keeps it a moment.
 
-    def settled_domids(self, seconds: float = 30) -> list[int]:
-        """As `domids`, once none dies: who maps a page of it, as xenconsoled does, keeps it a moment."""
+        Asked of Xen itself, as all tests do so before and after: xl has its say once a file of tests.
+        """
         end = time.monotonic() + seconds
         with XenHypervisor() as hypervisor:
             while True:
