@@ -27,6 +27,7 @@ from xentool.store.client import StoreClient
 
 IMAGE = Path("/var/tmp/qemu.qcow2")
 SOCKET = Path("/run/channel.sock")
+JOURNAL = Path("/run/xentool/journal")
 CHANNELS = [
     "connection=pty,name=org.example.first",
     f"connection=socket,path={SOCKET},name=org.example.second",
@@ -198,7 +199,11 @@ def test_a_create_that_is_killed_leaves_no_qemu(dom0: Dom0, image: str, tmp_path
             assert time.monotonic() < end
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        # On a machine that stalls, the QEMU is seen when the create is already done: it is whole then.
+        whole = not any(JOURNAL.iterdir())
         dom0.xentool("list")
         dom0.xentool("gc", check=False)
+        if whole:
+            dom0.xentool("destroy", "killed")
         assert until_gone() == []
         assert dom0.domids() == [0]
