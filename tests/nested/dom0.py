@@ -71,7 +71,7 @@ class Dom0:
         (path,) = glob.glob("/usr/lib/grub-xen/grub-x86_64-xen.bin")
         return path
 
-    def domids(self, seconds: float = 30) -> list[int]:
+    def domids(self, seconds: float = 90) -> list[int]:
         """The domains, once none dies: who maps a page of one, as xenconsoled does, keeps it a moment.
 
         Asked of Xen itself, as all tests do so before and after: xl has its say once a file of tests.
@@ -96,6 +96,15 @@ class Dom0:
 
     def console_log(self, name: str) -> Path:
         return CONSOLE_LOGS / f"guest-{name}.log"
+
+    def console_tty(self, domid: int, seconds: float = 90) -> str:
+        """The domain's terminal, once xenconsoled has made one: xl's create does not wait for that."""
+        path = f"/local/domain/{domid}/console/tty"
+        with StoreClient() as store, store.watch(path) as watch:
+            for _event in watch.events(seconds):
+                if tty := store.try_read(path):
+                    return tty.decode()
+        raise AssertionError(f"domain {domid} has no terminal")
 
     def forget_console(self, name: str) -> None:
         """Empty the log of a guest of that name that was here before (xenconsoled appends)."""
@@ -140,7 +149,7 @@ def host_state(dom0: Dom0) -> dict[str, object]:
     }
 
 
-def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 30) -> dict[str, object]:
+def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 90) -> dict[str, object]:
     """The host's state once it is as expected, or as it is after `seconds`.
 
     Interfaces go when netback hears that their nodes went, and nobody waits for that.
@@ -181,6 +190,14 @@ def device_models() -> list[str]:
             continue
         if "qemu" in name:
             found.append(name)
+    return found
+
+
+def device_models_left(seconds: float = 90) -> list[str]:
+    """Those that are there once each had time to end: who tells one to, as libxl does, need not wait."""
+    end = time.monotonic() + seconds
+    while (found := device_models()) and time.monotonic() < end:
+        time.sleep(0.05)
     return found
 
 

@@ -17,6 +17,7 @@ from tests.nested.dom0 import (
     RAMDISK,
     Dom0,
     device_models,
+    device_models_left,
     forget_xl_s_leftovers,
     tiny_kernel,
     without_domid,
@@ -73,14 +74,6 @@ def qemu_words(domid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text().replace(f"-{domid}", "-D").split("\0")
 
 
-def until_gone(seconds: float = 20) -> list[str]:
-    """QEMUs that are still there after a while: who ended one need not have waited for it."""
-    end = time.monotonic() + seconds
-    while device_models() and time.monotonic() < end:
-        time.sleep(0.05)
-    return device_models()
-
-
 def test_nodes_and_arguments_are_xl_s(dom0: Dom0, image: str, tmp_path: Path) -> None:
     # xl of 4.17 gives the first channel the number of the primary console, and loses it.
     channels = CHANNELS if dom0.xen_version != "4.17" else []
@@ -97,7 +90,7 @@ def test_nodes_and_arguments_are_xl_s(dom0: Dom0, image: str, tmp_path: Path) ->
         if channels and tool == "xentool":
             assert dom0.xentool("channel-list", "same").stdout == dom0.xl("channel-list", "same").stdout
         dom0.run(tool, "destroy", "same")
-        assert until_gone() == []
+        assert device_models_left() == []
         if tool == "xl":
             forget_xl_s_leftovers()
     assert trees["xentool"] == trees["xl"]
@@ -148,7 +141,7 @@ def test_a_guest_talks_through_its_channels_and_gets_a_disk_of_qemu_s(
         assert dom0.run("qemu-img", "convert", "-O", "raw", image, f"{tmp_path}/raw").returncode == 0
         assert (tmp_path / "raw").read_bytes().startswith(b"written\n")
         assert len(device_models()) == 1
-    assert until_gone() == []
+    assert device_models_left() == []
     assert not SOCKET.exists()
 
 
@@ -163,7 +156,7 @@ def test_a_guest_without_qemu_gets_one_and_loses_it_with_the_disk(dom0: Dom0, im
         assert len(device_models()) == (tool == "xl")
         assert "qdisk" not in dom0.xl("block-list", tiny).stdout
     dom0.xentool("destroy", tiny)
-    assert until_gone() == []
+    assert device_models_left() == []
 
 
 @pytest.mark.once
@@ -172,7 +165,7 @@ def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image
     domid = int(dom0.xl("domid", tiny).stdout)
     with StoreClient() as store:
         os.kill(int(store.read(f"/local/domain/{domid}/image/device-model-pid")), signal.SIGKILL)
-    assert until_gone() == []
+    assert device_models_left() == []
     dom0.run("qemu-img", "create", "-q", "-f", "qcow2", f"{image}.b", "16M")
     try:
         dom0.xentool("block-attach", tiny, f"{image}.b,qcow2,xvdb,w")
@@ -205,5 +198,5 @@ def test_a_create_that_is_killed_leaves_no_qemu(dom0: Dom0, image: str, tmp_path
         dom0.xentool("gc", check=False)
         if whole:
             dom0.xentool("destroy", "killed")
-        assert until_gone() == []
+        assert device_models_left() == []
         assert dom0.domids() == [0]

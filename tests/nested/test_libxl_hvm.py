@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.nested.bootdisk import make_boot_disk
-from tests.nested.dom0 import RAMDISK, Dom0, device_models, write_config
+from tests.nested.dom0 import RAMDISK, Dom0, device_models, device_models_left, write_config
 from tests.nested.traffic import BRIDGE, QUIET, TOOL, Guest
 from tests.nested.witness import Witness, read_disks, world, written
 from tests.support.serialline import read_until
@@ -31,7 +31,7 @@ def test_a_linux_boots_from_its_disk(dom0: Dom0, tmp_path: Path) -> None:
         )  # fmt: skip
         with Guest(dom0, config) as guest:
             assert len(device_models()) == 1
-            guest.wait_until_up(150)
+            guest.wait_until_up()
             words = guest.sh("cat /proc/cmdline").split()
             assert words == ["BOOT_IMAGE=(hd0,msdos1)/vmlinuz", *_WORDS.split()]
             assert read_disks(guest, ["xvda"])["xvda"] == written(dom0, image)
@@ -39,9 +39,9 @@ def test_a_linux_boots_from_its_disk(dom0: Dom0, tmp_path: Path) -> None:
             Witness(guest, image)  # writes where it booted from, reads that, and pings Domain-0
             speaks_by_serial_line(dom0, guest)
             if TOOL == "xentool":  # xl's does not wait until its daemon has destroyed the guest
-                dom0.xentool("shutdown", "-w", "hvm", timeout=90)
+                dom0.xentool("shutdown", "-w", "hvm")
                 assert dom0.domids() == [0]
-    assert device_models() == []
+    assert device_models_left() == []
 
 
 def speaks_by_serial_line(dom0: Dom0, guest: Guest) -> None:
@@ -50,13 +50,13 @@ def speaks_by_serial_line(dom0: Dom0, guest: Guest) -> None:
     try:
         tty.setraw(line)
         guest.sh("stty raw -echo -F /dev/ttyS0")
-        said = b""
-        for _ in range(20):  # QEMU looks once a second whether somebody is there, and drops what comes before
+        # QEMU looks once a second whether somebody is there, and drops what comes before, amid a line too.
+        for _ in range(20):
             guest.sh("uname >/dev/ttyS0")
-            said = read_until(line, b"\n", 5)
-            if said.endswith(b"\n"):
+            if read_until(line, b"\n", 5).endswith(b"\n"):
                 break
-        assert said == b"Linux\n"
+        guest.sh("uname >/dev/ttyS0")
+        assert read_until(line, b"\n", 90) == b"Linux\n"
     finally:
         os.close(line)
 
@@ -75,7 +75,7 @@ def test_an_hvm_guest_and_its_qemu_come_and_go(dom0: Dom0, tmp_path: Path) -> No
                 assert dom0.xentool(*command, "hvm").stdout == dom0.xl(*command, "hvm").stdout
             dom0.run(ender, "unpause", "hvm")
             dom0.run(ender, "destroy", "hvm")
-            assert (dom0.domids(), device_models()) == ([0], [])
+            assert (dom0.domids(), device_models_left()) == ([0], [])
 
 
 @pytest.mark.once

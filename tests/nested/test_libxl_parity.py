@@ -54,6 +54,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], object
     dom0.run(tool, "create", "-p", "-q", str(config))
     domid = int(dom0.xl("domid", "same").stdout)
     try:
+        dom0.console_tty(domid)
         tree = normalised(dom0.run("xenstore-ls", "-fp").stdout, domid)
         (entry,) = json.loads(dom0.xl("list", "-l", "same").stdout)
         files = list(USERDATA.glob(f"userdata-*.{domid}.{UUID}.*"))
@@ -62,6 +63,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], object
         return tree, entry["config"], record.read_text(), names
     finally:
         dom0.run(tool, "destroy", str(domid))
+        dom0.domids()  # as long as it dies its uuid is taken
 
 
 @pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])

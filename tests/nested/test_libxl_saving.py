@@ -35,11 +35,11 @@ def test_a_guest_goes_on_where_it_was(dom0: Dom0, tmp_path: Path, kind: str) -> 
         witness = Witness(guest, image)
         no_room(dom0, guest)
         for saver, restorer in ((TOOL, "xl"), ("xl", TOOL)):
-            dom0.run(saver, "save", *OPTIONS[saver], guest.name, str(file), timeout=120)
+            dom0.run(saver, "save", *OPTIONS[saver], guest.name, str(file))
             assert dom0.domids() == [0]
             if saver == TOOL and kind == "pv":
                 not_the_whole(dom0, file)
-            dom0.run(restorer, "restore", "-p", *OPTIONS[restorer], str(file), timeout=120)
+            dom0.run(restorer, "restore", "-p", *OPTIONS[restorer], str(file))
             file.unlink()
             guest.take_up()
             witness.testifies()
@@ -59,7 +59,7 @@ def small_file_system(dom0: Dom0) -> Iterator[Path]:
 def no_room(dom0: Dom0, guest: Guest) -> None:
     """What cannot be saved for want of room runs on, and there is no part of a file."""
     with small_file_system(dom0) as folder:
-        done = dom0.run(TOOL, "save", guest.name, str(folder / "saved"), check=False, timeout=120)
+        done = dom0.run(TOOL, "save", guest.name, str(folder / "saved"), check=False)
         assert done.returncode
         assert "No space left" in done.stderr
         if TOOL == "xentool":
@@ -76,7 +76,7 @@ def not_the_whole(dom0: Dom0, file: Path) -> None:
     for length in (MEBIBYTE, size - 100):
         shutil.copy(file, cut)
         os.truncate(cut, length)
-        done = dom0.run(TOOL, "restore", str(cut), check=False, timeout=120)
+        done = dom0.run(TOOL, "restore", str(cut), check=False)
         assert done.returncode, length
         assert dom0.domids() == [0]
         if TOOL == "xentool":

@@ -54,6 +54,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], bytes,
     assert name
     domid = int(dom0.xl("domid", name[1]).stdout)
     try:
+        dom0.console_tty(domid)
         tree = normalised(dom0.run("xenstore-ls", "-fp").stdout, domid)
         files = list(USERDATA.glob(f"userdata-*.{domid}.{UUID}.*"))
         names = {path.name.replace(str(domid), "D", 1) for path in files}
@@ -61,6 +62,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], bytes,
         return tree, json.read_bytes(), names
     finally:
         dom0.run(tool, "destroy", str(domid))
+        dom0.domids()  # as long as it dies its uuid is taken
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -153,11 +153,11 @@ def test_interrupting_the_command_leaves_nothing(dom0: Dom0, tmp_path: Path) -> 
             time.sleep(0.01)
         time.sleep(delay)
         child.send_signal(signal.SIGTERM if delay else signal.SIGINT)
-        _, errors = child.communicate(timeout=60)
+        _, errors = child.communicate(timeout=150)
         assert b"Traceback" not in errors, errors
         # Without an entry it is no create that was begun: what is there was whole before the signal came.
         assert not list(journal.iterdir())
-        if delay and dom0.domids() != [0]:
+        if dom0.domids() != [0]:  # it was quicker than the signal
             dom0.xentool("unpause", "int")
             dom0.xentool("destroy", "int")
         assert dom0.domids() == [0]

@@ -122,7 +122,7 @@ class Guest:
         if self._console >= 0:
             os.close(self._console)
         self.domid = int(self.dom0.xl("domid", self.name).stdout)
-        path = self.dom0.run("xenstore-read", f"/local/domain/{self.domid}/console/tty").stdout.strip()
+        path = self.dom0.console_tty(self.domid)
         self._console = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         tty.setraw(self._console)
         self.dom0.run(self.tool, "unpause", str(self.domid))

@@ -17,7 +17,7 @@ from xentool.store.server import Server
 if TYPE_CHECKING:
     from xentool.store.codec import Message
 
-SECONDS = 20.0
+SECONDS = 90.0
 """After so long without an answer a daemon counts as stuck."""
 
 SOCKETS = ("s0", "s1", "s2")
