@@ -53,7 +53,7 @@ class OnLinux:
         subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
 
     def settle(self) -> None:
-        subprocess.run(["udevadm", "settle", "--timeout=10"], check=False)
+        subprocess.run(["udevadm", "settle", "--timeout=90"], check=False)
 
     def another(self) -> OnLinux:
         return OnLinux()

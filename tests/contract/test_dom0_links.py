@@ -55,7 +55,7 @@ def test_one_that_comes(admin: Sysadmin, dom0: Dom0, tmp_path: Path, how: str) -
 
     thread = threading.Thread(target=come)
     thread.start()
-    assert dom0.links.wait_for(FREE, 10).name == FREE
+    assert dom0.links.wait_for(FREE, 90).name == FREE
     thread.join()
 
 

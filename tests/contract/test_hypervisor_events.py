@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DOMAIN_0 = DomId(0)
 
 
-def _is_pending(channels: EventChannels, seconds: float = 2) -> bool:
+def _is_pending(channels: EventChannels, seconds: float = 60) -> bool:
     return bool(select.select([channels.fileno()], [], [], seconds)[0])
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Connect = Callable[[], StoreClient]
 
+SOON = 60
+"""Seconds in which a daemon does what it does at once, on a machine that may stall."""
+
 NOBODY = 32000
 """A domid that no domain has."""
 

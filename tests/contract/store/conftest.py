@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract import oxenstored
-from tests.contract.store.asking import Dom0Only
+from tests.contract.store.asking import SOON, Dom0Only
 from xentool.store.client import StoreClient
 from xentool.store.local import LocalTransport
 from xentool.store.serve import SocketServer
@@ -72,12 +72,12 @@ def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]
             thread = threading.Thread(target=sockets.run)
             thread.start()
             try:
-                yield lambda: remember(StoreClient(path, timeout_seconds=10))
+                yield lambda: remember(StoreClient(path, timeout_seconds=SOON))
             finally:
                 for client in clients:
                     client.close()
                 sockets.stop()
-                thread.join(10)
+                thread.join(SOON)
             assert not thread.is_alive()
     for client in clients:
         client.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tests.contract.store.asking import raw, refusal
+from tests.contract.store.asking import SOON, raw, refusal
 from xentool.abi import xs_wire
 from xentool.store.client import StoreClient
 
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.contract.store.asking import Connect
+    from xentool.store.watching import Watch
+
+
+def _paths(watch: Watch, count: int) -> list[str]:
+    """What the next events tell, that many."""
+    events = [watch.next(SOON) for _ in range(count)]
+    return [event.path for event in events if event]
 
 
 class TestWatches:
@@ -20,7 +27,7 @@ class TestWatches:
         self, store: StoreClient, top: str
     ) -> None:
         with store.watch(f"{top}/none", "t") as watch:
-            event = watch.next(5)
+            event = watch.next(SOON)
             assert event is not None
             assert (event.path, event.token) == (f"{top}/none", "t")
             assert watch.next(0) is None
@@ -29,36 +36,35 @@ class TestWatches:
         self, connect: Connect, store: StoreClient, top: str
     ) -> None:
         other = connect()
-        paths = []
         with store.watch(top) as watch:
-            assert watch.next(5) is not None
-            changes: list[Callable[[], object]] = [
-                lambda: other.write(f"{top}/a/b", "1"),
-                lambda: other.mkdir(f"{top}/c"),
-                lambda: other.mkdir(f"{top}/c"),  # is there already: no event
-                lambda: other.set_perms(f"{top}/c", ["r0"]),
-                lambda: other.rm(f"{top}/a"),
-                lambda: other.write(f"{top}x", "1"),
-                lambda: other.rm(f"{top}x"),
-                lambda: other.write(f"{top}/last", "1"),
+            assert watch.next(SOON) is not None
+            changes: list[tuple[Callable[[], object], list[str]]] = [
+                (lambda: other.write(f"{top}/a/b", "1"), ["/a/b"]),
+                (lambda: other.mkdir(f"{top}/c"), ["/c"]),
+                (lambda: other.mkdir(f"{top}/c"), []),  # is there already: no event
+                (lambda: other.set_perms(f"{top}/c", ["r0"]), ["/c"]),
+                (lambda: other.rm(f"{top}/a"), ["/a"]),
+                (lambda: other.write(f"{top}x", "1"), []),
+                (lambda: other.rm(f"{top}x"), []),
+                (lambda: other.write(f"{top}/last", "1"), ["/last"]),
             ]
-            for change in changes:
+            for change, told in changes:
                 change()
-                paths += [event.path[len(top) :] for event in watch.events(0.05)]
-        assert paths == ["/a/b", "/c", "/c", "/a", "/last"]
+                assert _paths(watch, len(told)) == [top + path for path in told]
+            assert watch.next(0.05) is None
 
     def test_a_removal_above_is_told_as_the_watched_path(
         self, connect: Connect, store: StoreClient, top: str
     ) -> None:
         store.write(f"{top}/a/b/c", "1")
         with store.watch(f"{top}/a/b") as watch, store.watch(top, "wide") as wide:
-            assert watch.next(5) is not None
-            assert wide.next(5) is not None
+            assert watch.next(SOON) is not None
+            assert wide.next(SOON) is not None
             connect().rm(f"{top}/a")
-            told = watch.next(5)
+            told = watch.next(SOON)
             assert told is not None
             assert told.path == f"{top}/a/b"
-            told = wide.next(5)
+            told = wide.next(SOON)
             assert told is not None
             assert told.path == f"{top}/a"
             assert watch.next(0.05) is None
@@ -70,7 +76,7 @@ class TestWatches:
         other = connect()
         store.write(f"{top}/gone/x", "1")
         with store.watch(top) as watch:
-            assert watch.next(5) is not None
+            assert watch.next(SOON) is not None
             tx = other.transaction()
             tx.write(f"{top}/a", "1")
             tx.write(f"{top}/a", "2")
@@ -78,27 +84,26 @@ class TestWatches:
             tx.rm(f"{top}/gone")
             assert watch.next(0.05) is None
             tx.commit()
-            assert [event.path[len(top) :] for event in watch.events(0.3)] == ["/a", "/b/c", "/gone"]
+            assert _paths(watch, 3) == [f"{top}/a", f"{top}/b/c", f"{top}/gone"]
             tx = other.transaction()
             tx.write(f"{top}/a", "3")
             tx.abort()
             assert watch.next(0.05) is None
 
     def test_watches_are_told_in_the_order_in_which_they_were_set(self, store: StoreClient, top: str) -> None:
-        tokens = []
         for token, path in (("1", "/"), ("2", f"{top}/a"), ("3", top), ("4", f"{top}/a"), ("5", "/tool")):
             store.watch(path, token)
-        while store.next_event(0.05):
-            pass
+        for number in "12345":
+            assert store.next_event(SOON, number) is not None
         store.write(f"{top}/a", "1")
-        while event := store.next_event(0.05):
-            tokens.append(event.token)
+        told = [store.next_event(SOON) for _ in range(5)]
+        assert [event.token for event in told if event] == ["1", "2", "3", "4", "5"]
+        assert store.next_event(0.05) is None
         store.reset_watches()
-        assert tokens == ["1", "2", "3", "4", "5"]
 
     def test_ones_own_change_is_told_before_it_is_answered(self, store: StoreClient, top: str) -> None:
         with store.watch(top) as watch:
-            assert watch.next(5) is not None
+            assert watch.next(SOON) is not None
             store.write(f"{top}/a", "1")
             assert store.has_events()
             assert watch.next(0) is not None
@@ -108,7 +113,8 @@ class TestWatches:
         with store.watch(name) as watch:
             try:
                 store.write(f"{name}/a", "1")
-                assert [event.path for event in watch.events(0.3)] == [name, f"{name}/a"]
+                assert _paths(watch, 2) == [name, f"{name}/a"]
+                assert watch.next(0.05) is None
             finally:
                 store.rm(name)
 
@@ -116,7 +122,7 @@ class TestWatches:
         with store.watch(top, "one") as watch:
             assert refusal(lambda: store.watch(top, "one")) == "EEXIST"
             store.watch(top, "two").unwatch()
-            assert watch.next(5) is not None
+            assert watch.next(SOON) is not None
         payload = f"{top}\0one\0".encode()
         assert raw(store, xs_wire.XS_UNWATCH, payload) == (xs_wire.XS_ERROR, b"ENOENT\0")
 
@@ -137,7 +143,7 @@ class TestWatches:
     def test_special_paths(self, store: StoreClient) -> None:
         with store.watch("@releaseDomain") as released, store.watch("@introduceDomain") as introduced:
             for watch in (released, introduced):
-                event = watch.next(5)
+                event = watch.next(SOON)
                 assert event is not None
                 assert event.path == watch.path
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xentool.units import DomId
 
 NESTED = [pytest.param(name, marks=pytest.mark.nested) for name in ("native-xen", "libxl-xen")]
-SETTLE_SECONDS = 12
+SETTLE_SECONDS = 90
 
 
 @pytest.fixture(scope="module", params=["native-mock", *NESTED])
@@ -78,6 +78,7 @@ def toolstack(place: Place) -> Toolstack:
 def guest(place: Place) -> Iterator[DomId]:
     """A paused domain, "ct-guest", for tests that leave it as it was."""
     domid = place.toolstack.create(place.config("ct-guest"), paused=True)
+    place.toolstack.console_path(domid, 90)  # xenconsoled has written all that it writes
     yield domid
     place.toolstack.destroy(domid)
 

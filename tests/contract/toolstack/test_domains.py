@@ -97,7 +97,7 @@ def test_a_guest_that_is_asked_powers_off_and_goes(place: Place) -> None:
     domid = toolstack.create(place.config("ct-obeying"), progress=steps.append)
     assert steps
     toolstack.shutdown(domid, acpi=True)
-    toolstack.wait_for_shutdown(domid, 60)
+    toolstack.wait_for_shutdown(domid, 150)
     assert changed(place, before) == {}  # the last of a domain may take a moment to go
     with pytest.raises(NotFoundError):
         toolstack.domain(domid)
@@ -107,7 +107,7 @@ def test_what_its_config_says_becomes_of_it(toolstack: Toolstack, make: Callable
     domid = make("ct-kept", on_poweroff=Action.PRESERVE)
     toolstack.unpause(domid)
     toolstack.shutdown(domid)
-    toolstack.wait_for_shutdown(domid, 60)
+    toolstack.wait_for_shutdown(domid, 150)
     assert toolstack.domain(domid).state[3:5] == "s-"
 
 
