@@ -12,10 +12,11 @@ from xentool.devices import plug, unplug
 from xentool.devices.device import Address, Device
 from xentool.devices.record import read_records, recorded
 from xentool.errors import InUseError, TimedOutError, XentoolError
+from xentool.store.watching import Watch
 from xentool.units import DomId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 DOMID = DomId(GUEST)
 BACK = f"/local/domain/0/backend/toy/{GUEST}/0"
@@ -154,6 +155,21 @@ def test_no_driver_in_domain0(world: World) -> None:
     world.drivers.backend = False
     with pytest.raises(TimedOutError, match="no driver in Domain-0 took its backend"):
         attach(world, toy(Ties()))
+
+
+def test_a_driver_that_came_while_nobody_was_let_run_is_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stand_still(_watch: Watch, _seconds: float) -> Iterator[object]:
+        """The time is over, without an event, before anybody else had any of it."""
+        world.admin.write(f"{BACK}/state", "2")
+        return iter(())
+
+    world.drivers.backend = False
+    monkeypatch.setattr(Watch, "events", stand_still)
+    ties = Ties()
+    attach(world, toy(ties))
+    assert "connect" in ties.calls
 
 
 def test_a_driver_that_gives_up_has_its_words_in_the_error(world: World) -> None:

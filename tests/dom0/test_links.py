@@ -13,6 +13,7 @@ from tests.support import netns
 from tests.support.netns import command, ip
 from xentool.dom0.linux import links as links_module
 from xentool.dom0.linux.links import LinuxLinks
+from xentool.dom0.linux.rtnetlink import await_link
 from xentool.errors import HostError, InUseError, NotFoundError, TimedOutError
 from xentool.units import DomId
 
@@ -213,6 +214,11 @@ def test_waiting_in_vain(links: LinuxLinks) -> None:
     with pytest.raises(TimedOutError, match=r"did not come within 0\.2 s"):
         links.wait_for("never0", 0.2)
     assert 0.2 <= time.monotonic() - before < 10
+
+
+def test_one_that_came_while_nobody_was_let_run() -> None:
+    looks = iter([None, "late0"])
+    assert await_link(lambda: next(looks), 0.0) == "late0"
 
 
 def test_whose_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,9 @@ def await_state(
         for _event in watch.events(timeout_seconds):
             state = parse_state(store.try_read(path))
             if state in until:
-                break
-    return state
+                return state
+    # Of a machine that stood still the time is over before the backend could use it: as it is by now.
+    return parse_state(store.try_read(path))
 
 
 def parse_state(value: bytes | None) -> int | None:

@@ -147,6 +147,21 @@ def test_one_that_never_runs(world: QemuWorld, monkeypatch: pytest.MonkeyPatch) 
         model.await_running(world, DOMID)
 
 
+def test_one_that_runs_when_the_time_is_over(world: QemuWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+
+    def stand_still(*_arguments: object) -> None:
+        waited.append(1)
+        world.admin.write(f"{TOP}/state", "running")
+        monkeypatch.setattr(model, "monotonic", lambda: float("inf"))
+
+    world.daemons.on_spawn = lambda _words, _pid: None
+    monkeypatch.setattr(model, "_wait", stand_still)
+    model.start(world, DOMID)
+    model.await_running(world, DOMID)
+    assert waited == [1]
+
+
 def test_an_old_state_is_not_believed(world: QemuWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "START_SECONDS", 0.01)
     world.admin.write(f"{TOP}/state", "running")

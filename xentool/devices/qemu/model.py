@@ -104,9 +104,6 @@ def await_running(host: DeviceHost, domid: DomId) -> None:
             while host.store.try_read(path) != b"running":
                 if daemon is None:
                     raise _ended(host, domid)
-                _wait(host, watch, daemon, max(0.0, deadline - monotonic()))
-                if _has_ended(daemon):
-                    raise _ended(host, domid)
                 if monotonic() >= deadline:
                     raise TimedOutError(
                         "start QEMU for domain",
@@ -115,6 +112,9 @@ def await_running(host: DeviceHost, domid: DomId) -> None:
                         hint=f"its log is {_log(host, _name(host, domid))}",
                         detail=last_words(host, domid),
                     )
+                _wait(host, watch, daemon, max(0.0, deadline - monotonic()))
+                if _has_ended(daemon):
+                    raise _ended(host, domid)
         finally:
             if daemon is not None:
                 daemon.close()

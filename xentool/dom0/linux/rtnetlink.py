@@ -52,7 +52,7 @@ def await_link(look: Callable[[], Found | None], timeout_seconds: float) -> Foun
         while (found := look()) is None:
             left = deadline - monotonic()
             if left <= 0 or not waiting.poll(left * 1000):
-                return None
+                return look()  # it may have come while it was us whom nobody let run
             _drain(changes)
         return found
     finally:
