@@ -153,6 +153,27 @@ def test_only_so_many_images_are_kept(cache: Cache) -> None:
     assert not os.path.lexists(os.path.join(cache.folder, "images", "4.17-recipe3"))
 
 
+def test_a_link_that_gets_its_name_meanwhile_is_none_that_leads_nowhere(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.make()
+    image = cache.publish(cache.scratch("4.20"), "id")
+    new, link = (os.path.join(cache.folder, "images", name) for name in (".4.20-link", "4.20-recipe"))
+    os.symlink("id", new)
+    exists = os.path.exists
+
+    def looked_at_late(path: str) -> bool:
+        if path == new:
+            os.rename(new, link)
+        return exists(path)
+
+    monkeypatch.setattr(os.path, "exists", looked_at_late)
+    cache.prune()
+    found = cache.find("4.20", "recipe")
+    assert found is not None
+    assert found.folder == image.folder
+
+
 def test_an_image_that_is_gone(cache: Cache) -> None:
     with pytest.raises(LabError, match="No such file"), Image(cache.folder + "/images/x").held():
         pass

@@ -113,6 +113,23 @@ def test_old_compiled_modules_go(
     assert len(os.listdir(tmp_path / "cache" / PYTHON)) == 3 + 2
 
 
+def test_two_labs_may_remove_the_same_compiled_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer, "_KEPT_COMPILED", 0)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("")
+    unlink = os.unlink
+
+    def late(path: str) -> None:
+        unlink(path)
+        unlink(path)  # as if the other had been quicker
+
+    monkeypatch.setattr(os, "unlink", late)
+    layer._prune(str(tmp_path), keep={"b"})
+    assert os.listdir(tmp_path) == ["b"]
+
+
 def test_a_folder_without_xentool(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="there is no xentool package in it"):
         make_layer(str(tmp_path), PYTHON, "", str(tmp_path / "cache"))

@@ -15,7 +15,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from xentool.errors import LabError
@@ -120,7 +120,9 @@ class Cache:
         removed = [path for path in folders[keep:] if self._remove(path)]
         for entry in list(os.scandir(self._images)):
             if entry.is_symlink() and not os.path.exists(entry.path):
-                os.unlink(entry.path)
+                # An image for another Xen may be being made: its link gets another name, or is removed there.
+                with suppress(FileNotFoundError):
+                    os.unlink(entry.path)
         return removed
 
     @staticmethod

@@ -140,12 +140,16 @@ def _compile(sources: dict[str, str], python: str, image_python: str, cache: str
 
 
 def _prune(cache: str, keep: set[str]) -> None:
-    """Remove the oldest compiled modules beyond a number, but none of `keep`."""
+    """Remove the oldest compiled modules beyond a number, but none of `keep`.
+
+    Other labs may be doing so at the same time.
+    """
+    old = []
     with os.scandir(cache) as entries:
-        old = [
-            (entry.stat().st_mtime, entry.path)
-            for entry in entries
-            if entry.name not in keep and entry.is_file()
-        ]
+        for entry in entries:
+            if entry.name not in keep and entry.is_file():
+                with suppress(FileNotFoundError):
+                    old.append((entry.stat().st_mtime, entry.path))
     for _, path in sorted(old, reverse=True)[_KEPT_COMPILED:]:
-        os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
