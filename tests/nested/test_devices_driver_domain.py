@@ -10,6 +10,7 @@ import pytest
 
 from tests.nested.dom0 import Dom0, write_config
 from tests.nested.traffic import QUIET, Guest
+from tests.nested.witness import until
 
 MAC = "00:16:3e:44:55:66"
 
@@ -48,10 +49,6 @@ def test_traffic_through_a_driver_domain(dom0: Dom0, traffic_ramdisk: str, tmp_p
         driver.sh("insmod /xen-netback.ko")
         with Guest(dom0, user_config) as user:
             back = f"/local/domain/{driver.domid}/backend/vif/{user.domid}/0"
-            listed = dom0.run("xentool", "network-list", "user").stdout.splitlines()[1].split()
-            assert listed[:3] == ["0", str(driver.domid), MAC]
-            assert listed[-1] == back
-            assert listed == dom0.xl("network-list", "user").stdout.splitlines()[1].split()
             # What the driver domain's own `xl devd` would do, had it room for one.
             vif = f"vif{user.domid}.0"
             driver.sh(f"ip address add 10.18.0.1/24 dev {vif} && ip link set {vif} up")
@@ -61,7 +58,13 @@ def test_traffic_through_a_driver_domain(dom0: Dom0, traffic_ramdisk: str, tmp_p
             )
             user.wait_until_up()
             user.sh("ip address add 10.18.0.2/24 dev eth0 && ip link set eth0 up")
-            assert "3 packets received" in user.sh("ping -c 3 -W 5 10.18.0.1")
+            assert "3 packets received" in user.sh("ping -c 3 -W 60 10.18.0.1")
+            # Connected, which it stays: both lists are of the same state.
+            listed = dom0.run("xentool", "network-list", "user").stdout.splitlines()[1].split()
+            assert listed[:3] == ["0", str(driver.domid), MAC]
+            assert listed[-1] == back
+            assert listed == dom0.xl("network-list", "user").stdout.splitlines()[1].split()
             dom0.run("xentool", "network-detach", "user", "0")
-            user.sh("! ip link show eth0")
-            driver.sh(f"! ip link show {vif}")
+            # Both drivers have closed their ends by now; their interfaces go after that.
+            until(user, "test ! -e /sys/class/net/eth0")
+            until(driver, f"test ! -e /sys/class/net/{vif}")

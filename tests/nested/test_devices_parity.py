@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import Dom0, tiny_kernel, write_config
+from tests.nested.dom0 import Dom0, loops_in_use, tiny_kernel, write_config
 from tests.nested.test_parity import UUID, created
 from tests.nested.traffic import BRIDGE, bridge
+from tests.nested.waiting import settled
 
 # Path (domid as D, uuid as U) -> why its value differs from xl's.
 EXPLAINED: dict[str, str] = {}
@@ -53,6 +54,7 @@ def test_store_and_record_equal_xls(dom0: Dom0, tmp_path: Path, world: None, nam
         **CONFIGS[name],
     )  # fmt: skip
     theirs, their_json, their_files = created(dom0, "xl", config)
+    assert settled(loops_in_use, {}) == {}, "or ours gets another one than theirs"
     ours, our_json, our_files = created(dom0, "xentool", config)
     kinds = {path.split("/")[-2] for path in theirs if path.startswith("/libxl/D/device/")}
     assert kinds & {"vif", "vbd"}, "xl's domain has devices to compare with"

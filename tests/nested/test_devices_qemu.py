@@ -24,7 +24,10 @@ from tests.nested.dom0 import (
     write_config,
 )
 from tests.nested.traffic import QUIET, Guest
+from xentool.cli.backends import open_backend
+from xentool.devices import unplug
 from xentool.store.client import StoreClient
+from xentool.units import DomId
 
 IMAGE = Path("/var/tmp/qemu.qcow2")
 SOCKET = Path("/run/channel.sock")
@@ -153,14 +156,20 @@ def test_a_guest_without_qemu_gets_one_and_loses_it_with_the_disk(dom0: Dom0, im
         assert "qdisk" in dom0.xl("block-list", tiny).stdout
         dom0.run(tool, "block-detach", tiny, "xvda")
         # xl lets its QEMU run until the domain goes; ours serves on.
-        assert len(device_models()) == (tool == "xl")
+        if tool == "xl":
+            assert len(device_models()) == 1
+        else:
+            # It has ended, and has its name until process 1, by now its parent, hears of that.
+            assert device_models_left() == []
         assert "qdisk" not in dom0.xl("block-list", tiny).stdout
     dom0.xentool("destroy", tiny)
     assert device_models_left() == []
 
 
 @pytest.mark.once
-def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image: str, tiny: str) -> None:
+def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(
+    dom0: Dom0, image: str, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dom0.xentool("block-attach", tiny, f"{image},qcow2,xvda,w")
     domid = int(dom0.xl("domid", tiny).stdout)
     with StoreClient() as store:
@@ -172,9 +181,12 @@ def test_a_qemu_that_died_is_replaced_and_keeps_nobody_waiting(dom0: Dom0, image
         assert len(device_models()) == 1
         with StoreClient() as store:
             os.kill(int(store.read(f"/local/domain/{domid}/image/device-model-pid")), signal.SIGKILL)
-        began = time.monotonic()
-        dom0.xentool("destroy", tiny)
-        assert time.monotonic() - began < 9, "it waited for a QEMU that is dead"
+        # In this process, with a time that no machine stalls for.
+        monkeypatch.setattr(unplug, "CLOSE_SECONDS", 300.0)
+        with open_backend("xen") as backend:
+            began = time.monotonic()
+            backend.toolstack.destroy(DomId(domid))
+            assert time.monotonic() - began < 200, "it waited for a QEMU that is dead"
     finally:
         os.unlink(f"{image}.b")
 
@@ -187,7 +199,7 @@ def test_a_create_that_is_killed_leaves_no_qemu(dom0: Dom0, image: str, tmp_path
     )  # fmt: skip
     for _ in range(3):
         pid = os.posix_spawnp("xentool", ["xentool", "create", "-p", "-q", str(config)], dict(os.environ))
-        end = time.monotonic() + 60
+        end = time.monotonic() + 150
         while not device_models():
             assert time.monotonic() < end
         os.kill(pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.nested.dom0 import RAMDISK, Dom0, write_config
 from tests.nested.traffic import DOM0_ADDRESS, QUIET, TOOL, Guest, bridge
+from tests.nested.waiting import settled
 from tests.nested.witness import MEBIBYTE, pings, until, write_disks, written
 
 OTHER = {"xl": "xentool", "xentool": "xl"}
@@ -97,14 +97,8 @@ def nics_come_and_go(dom0: Dom0, guest: Guest, bridge_name: str) -> None:
         dom0.run(OTHER[tool], "network-detach", guest.name, "2")
         until(guest, "test ! -e /sys/class/net/eth2")
         guest.sh("ip address add 10.17.1.1/16 dev eth0")
-        assert f"vif{guest.domid}.2" not in wait_for_interfaces(f"vif{guest.domid}.2")
-
-
-def wait_for_interfaces(gone: str) -> list[str]:
-    end = time.monotonic() + 30
-    while gone in (names := os.listdir("/sys/class/net")) and time.monotonic() < end:
-        time.sleep(0.1)
-    return names
+        interface = Path(f"/sys/class/net/vif{guest.domid}.2")
+        assert not settled(interface.exists, False)
 
 
 def disks_come_and_go(dom0: Dom0, guest: Guest, image: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.nested.dom0 import Dom0, tiny_kernel, write_config
+from tests.nested.waiting import settled
 from xentool.store.client import StoreClient
 from xentool.store.snapshot import settled_tree
 
@@ -110,7 +111,7 @@ def test_nodes_and_ties_are_xl_s(dom0: Dom0, domid: int, scripts: None, words: t
         Path("/run/vif-note").unlink(missing_ok=True)
         dom0.xentool("network-detach", "v", devid)
         assert vif_nodes(domid) == {}
-        assert links() == []
+        assert settled(links, []) == []
         if noted:
             assert Path("/run/vif-note").read_text() == noted.replace("online", "offline")
             Path("/run/vif-note").unlink()
@@ -192,7 +193,7 @@ def test_what_cannot_be_leaves_nothing(
     for reason in reasons:
         assert reason in done.stderr
     assert vif_nodes(domid) == {}
-    assert links() == []
+    assert settled(links, []) == []
 
 
 @pytest.mark.once
