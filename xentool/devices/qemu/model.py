@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 START_SECONDS: Final = 60.0
 """How long QEMU may take until it runs (libxl's LIBXL_DEVICE_MODEL_START_TIMEOUT)."""
-END_SECONDS: Final = 10.0
+END_SECONDS: Final = 60.0
 """How long it may take to write out what it has in hand; then it is killed."""
 _DEFAULT_MEMORY_KIB = 16 << 10
 _TAIL_LINES = 5
