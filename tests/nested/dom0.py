@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.nested.waiting import settled
 from xentool.abi.domctl import XEN_DOMINF_dying
 from xentool.hypervisor.calls import Hypercalls
 from xentool.hypervisor.xen import XenHypervisor
@@ -149,15 +150,12 @@ def host_state(dom0: Dom0) -> dict[str, object]:
     }
 
 
-def settled_host_state(dom0: Dom0, expected: dict[str, object], seconds: float = 90) -> dict[str, object]:
-    """The host's state once it is as expected, or as it is after `seconds`.
+def settled_host_state(dom0: Dom0, expected: dict[str, object]) -> dict[str, object]:
+    """The host's state once it is as expected, or as it is after a while.
 
     Interfaces go when netback hears that their nodes went, and nobody waits for that.
     """
-    end = time.monotonic() + seconds
-    while (state := host_state(dom0)) != expected and time.monotonic() < end:
-        time.sleep(0.2)
-    return state
+    return settled(lambda: host_state(dom0), expected)
 
 
 def loops_in_use() -> dict[str, str]:
@@ -193,12 +191,9 @@ def device_models() -> list[str]:
     return found
 
 
-def device_models_left(seconds: float = 90) -> list[str]:
+def device_models_left() -> list[str]:
     """Those that are there once each had time to end: who tells one to, as libxl does, need not wait."""
-    end = time.monotonic() + seconds
-    while (found := device_models()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
+    return settled(device_models, [])
 
 
 def others_state(dom0: Dom0) -> dict[str, object]:

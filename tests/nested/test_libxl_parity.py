@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested.dom0 import USERDATA, Dom0, tiny_kernel, write_config
+from tests.nested.dom0 import USERDATA, Dom0, device_models_left, loops_in_use, tiny_kernel, write_config
 from tests.nested.test_parity import UUID, normalised
 from tests.nested.traffic import BRIDGE
+from tests.nested.waiting import settled
 from tests.nested.witness import world
 from tests.support import elfwriter
 
@@ -64,6 +65,9 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], object
     finally:
         dom0.run(tool, "destroy", str(domid))
         dom0.domids()  # as long as it dies its uuid is taken
+        # Or the next gets another loop device, and its QEMU listens elsewhere.
+        assert settled(loops_in_use, {}) == {}
+        assert device_models_left() == []
 
 
 @pytest.mark.parametrize("kind", ["pv", "pvh", "hvm"])
