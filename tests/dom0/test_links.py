@@ -221,6 +221,19 @@ def test_one_that_came_while_nobody_was_let_run() -> None:
     assert await_link(lambda: next(looks), 0.0) == "late0"
 
 
+def test_one_that_goes_as_it_is_bridged(links: LinuxLinks, monkeypatch: pytest.MonkeyPatch) -> None:
+    ioctl = LinuxLinks._ioctl
+
+    def goes(links: LinuxLinks, request: int, name: str, value: bytes = b"") -> bytes:
+        if request == links_module.SIOCBRADDIF:
+            ip("link", "del", VIF)
+        return ioctl(links, request, name, value)
+
+    monkeypatch.setattr(LinuxLinks, "_ioctl", goes)
+    with pytest.raises(NotFoundError, match=f"network interface {VIF}: there is no such interface"):
+        links.add_to_bridge(VIF, BRIDGE)
+
+
 def test_whose_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links_module, "XEN_BACKENDS", str(tmp_path))
     links = LinuxLinks()

@@ -145,11 +145,14 @@ class LinuxLinks:
 
     def add_to_bridge(self, name: str, bridge: str) -> None:
         index = self._index(name)
+        adding = f"add to bridge {bridge} network interface"
         if index is None:
-            raise _missing(f"add to bridge {bridge} network interface", name)
+            raise _missing(adding, name)
         try:
             self._ioctl(SIOCBRADDIF, bridge, pack("=i", index))
         except OSError as exc:
+            if self._index(name) is None:  # gone since: to the kernel its number is an invalid argument
+                raise _missing(adding, name) from exc
             there = _bridge_of(name)
             if exc.errno == errno.EBUSY and there == bridge:
                 return
