@@ -36,6 +36,13 @@ def running(dom0: Dom0, linux: Path) -> Iterator[int]:
     dom0.xl("destroy", str(domid), check=False)
 
 
+def leave(console: pexpect.spawn[str]) -> None:
+    """Detach, and wait for the end of the program: at the context's end it gets some tenths of a second."""
+    console.send("\x1d")
+    console.expect(pexpect.EOF)
+    console.wait()
+
+
 @pytest.mark.parametrize(("memory", "vcpus"), [(128, 1), (1024, 2)])
 def test_debians_kernel_reaches_user_space(dom0: Dom0, linux: Path, vcpus: int, memory: int) -> None:
     dom0.forget_console("linux")
@@ -58,9 +65,10 @@ def test_xl_sees_and_steers_our_domain_and_shutdown_waits_for_it(dom0: Dom0, run
     dom0.xl("unpause", "linux")
     with pexpect.spawn("xl", ["console", "linux"], encoding="utf-8", timeout=90) as console:
         console.send("\r")
-        console.expect("#")
+        console.expect("guest# ")
         console.send("echo sum $((40+2))\r")
         console.expect("sum 42")
+        leave(console)
     # And it does what it is asked.
     dom0.xentool("shutdown", "-w", str(running))
     assert running not in dom0.domids()
@@ -86,11 +94,10 @@ def test_we_see_and_steer_xls_domain(dom0: Dom0, linux: Path) -> None:
     dom0.xentool("unpause", "linux")
     with pexpect.spawn("xentool", ["console", "linux"], encoding="utf-8", timeout=90) as console:
         console.send("\r")
-        console.expect("#")
+        console.expect("guest# ")
         console.send("echo sum $((40+2))\r")
         console.expect("sum 42")
-        console.send("\x1d")
-        console.expect(pexpect.EOF)
+        leave(console)
     dom0.xentool("destroy", "linux")
 
 
@@ -98,8 +105,7 @@ def test_create_with_console_shows_the_boot(dom0: Dom0, linux: Path) -> None:
     with pexpect.spawn("xentool", ["create", "-c", str(linux)], encoding="utf-8", timeout=300) as console:
         console.expect("Linux version")
         console.expect(MARKER)
-        console.send("\x1d")
-        console.expect(pexpect.EOF)
+        leave(console)
     dom0.xentool("destroy", "linux")
 
 
