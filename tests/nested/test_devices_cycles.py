@@ -80,6 +80,7 @@ def cycle(toolstack: Toolstack, store: StoreClient, guest: Guest, bridge_name: s
                 if (state := store.try_read(path)) == b"4":
                     break
             assert state == b"4", f"{device} is in state {state!r}"
+    guest.sh("test -e /sys/devices/vif-0 -a -e /sys/devices/vbd-51728")
     toolstack.detach_vif(guest.name, "0")
     toolstack.detach_disk(guest.name, "xvdb")
     # A guest's driver that still takes leave of this device would write its states to the next one's nodes.
