@@ -48,7 +48,7 @@ def test_a_lab_from_boot_to_end(xen: str, tmp_path: Path) -> None:
     with Lab(xen, out=str(out), shares=[Share(str(source), "/mnt/in")], log=str(log)) as lab:
         lab.boot()
         print(f"Xen {xen}: dom0 ready after {lab.boot_seconds:.1f} s")
-        result = lab.run(["sh", "-c", LOOK], timeout_seconds=120)
+        result = lab.run(["sh", "-c", LOOK], timeout_seconds=600)
         assert result.exit_code == 0, result.stderr.decode()
         version, *rest = result.stdout.decode().splitlines()[1:]
         assert version.startswith(xen + ".")
@@ -77,7 +77,7 @@ def test_a_lab_from_boot_to_end(xen: str, tmp_path: Path) -> None:
         assert (result.xen.startswith(xen), result.kernel != "") == (True, True)
 
         script = "cat /mnt/in/in.txt >/lab/out/back.txt; touch /mnt/in/x; echo err >&2; exit 7"
-        result = lab.run(["sh", "-c", script], timeout_seconds=120)
+        result = lab.run(["sh", "-c", script], timeout_seconds=600)
         assert (result.exit_code, result.stdout) == (7, b"")
         assert b"Read-only file system" in result.stderr
         assert result.stderr.endswith(b"\nerr\n")

@@ -25,7 +25,7 @@ from xentool.lab.session import Lab
 
 
 def here(
-    lab: Lab, *command: str, timeout_seconds: float = 20, stdin: bytes = b""
+    lab: Lab, *command: str, timeout_seconds: float = 90, stdin: bytes = b""
 ) -> tuple[int, bytes, bytes]:
     """Run a command: the fake's dom0 is this machine, which has no checkout in /lab."""
     result = lab.run(command, folder="/", timeout_seconds=timeout_seconds, stdin=stdin)
@@ -229,8 +229,8 @@ def test_qemu_does_not_outlive_its_caller(fake_lab: Cache, tmp_path: Path, numbe
         pid = int(caller.stdout.readline())
         qemu = os.pidfd_open(pid)
         caller.send_signal(number)
-        caller.wait(20)
+        caller.wait(90)
         poll = select.poll()
         poll.register(qemu, select.POLLIN)
-        assert poll.poll(10_000), "QEMU still runs"
+        assert poll.poll(45_000), "QEMU still runs"
         os.close(qemu)
