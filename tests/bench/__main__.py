@@ -175,6 +175,7 @@ SECTIONS: Final[dict[str, Section]] = {
 
 def measured(section: str, options: argparse.Namespace) -> Rows:
     """A section's rows, from a lab of its own."""
+    from xentool.lab.qemu import DEFAULT_MACHINE
     from xentool.lab.run import run
 
     with tempfile.TemporaryDirectory() as out:
@@ -184,6 +185,7 @@ def measured(section: str, options: argparse.Namespace) -> Rows:
         result = run(
             command,
             xen=options.xen,
+            machine=DEFAULT_MACHINE._replace(random_addresses=True),
             checkout=CHECKOUT,
             out=out,
             timeout_seconds=3000,

@@ -23,7 +23,8 @@ QEMU: Final = "qemu-system-x86_64"
 # Without SMAP, because dom0 crashes in Xen's create_bounce_frame with it under TCG; without RDTSCP, because
 # TCG's SVM cannot emulate it for PVH and HVM guests. Without XSAVE (and so without AVX), because with it the
 # vector registers of dom0's processes change now and then once a guest has run beside them (QEMU 7.2).
-_CPU: Final = "max,-smap,-rdtscp,-xsave"
+# Without ERMS and FSRM, because whoever sees them copies and clears memory byte by byte, and TCG does so, too.
+_CPU: Final = "max,-smap,-rdtscp,-xsave,-erms,-fsrm"
 
 # Besides the console: a crash ends the machine, and what dom0 would do at boot for its own security or for
 # clocks that it does not use is left out, because it is a fifth of the boot under TCG.
@@ -31,6 +32,9 @@ _DOM0_COMMAND_LINE: Final = (
     "console=hvc0 panic=-1 net.ifnames=0 audit=0 apparmor=0 lsm=capability cryptomgr.notests"
     " initcall_blacklist=init_acpi_pm_clocksource"
 )
+# TCG knows what it has translated by its virtual address, too: where each process has its libraries at other
+# addresses, it translates all of their code for each. A shell script takes twice as long then.
+_SAME_ADDRESSES: Final = " norandmaps"
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -54,6 +58,9 @@ class Machine(NamedTuple):
     one_thread: bool = False
     """QEMU does all `cpus` in one thread. For labs side by side that have more of them together than this
     machine has: else Xen waits for CPUs that do not run, and all take thrice as long."""
+    random_addresses: bool = False
+    """Dom0's processes lie at random addresses, as a real host's do. For measurements: it costs a script that
+    starts many programs half of its speed."""
 
 
 DEFAULT_MACHINE: Final = Machine()
@@ -67,7 +74,8 @@ def command_line(
     # No "noreboot": a Xen or a dom0 that crashes reboots, and -no-reboot makes that QEMU's end.
     xen = f"dom0_mem={dom0_mib}M,max:{dom0_mib}M com1=115200,8n1 console=com1 loglvl=info"
     # What the kernel does not know it puts into the environment of dom0's init.
-    kernel = f"{_escaped(image.path('vmlinuz'))} {_DOM0_COMMAND_LINE} XENSTORED={machine.xenstored}"
+    words = _DOM0_COMMAND_LINE + ("" if machine.random_addresses else _SAME_ADDRESSES)
+    kernel = f"{_escaped(image.path('vmlinuz'))} {words} XENSTORED={machine.xenstored}"
     modules = f"{kernel},{_escaped(image.path('initrd'))}"
     arguments = [
         QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
