@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAC = "00:16:3e:01:02:03"
 XVDA = 51712
-SECONDS = 10.0
+SECONDS = 90.0
 
 
 def vif(devid: int = 0) -> Device:

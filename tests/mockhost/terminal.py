@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.support.mocked import MockedHost
     from xentool.units import DomId
 
-_SECONDS = 10.0
+_SECONDS = 90.0
 
 
 class Terminal:

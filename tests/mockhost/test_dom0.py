@@ -163,7 +163,7 @@ def test_a_backends_interface_is_not_deleted(mocked: MockedHost) -> None:
 )
 def test_who_asks_nonsense_is_hung_up_on(mocked: MockedHost, request_: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
-        caller.settimeout(10)
+        caller.settimeout(90)
         caller.connect(socket_path(mocked.directory))
         caller.send(request_)
         assert caller.recv(100) == b""

@@ -147,7 +147,7 @@ def test_without_descriptors_who_comes_is_turned_away_and_nothing_spins(director
         ]
         for caller in coming:
             caller.connect(os.path.join(directory, name))
-            caller.settimeout(5)
+            caller.settimeout(90)
         # Before they were, they stayed in the queue, and it ready for ever.
         assert [caller.recv(1) for caller in coming[-10:]] == [b""] * 10
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from xentool.dom0.port import Daemon
 
-SECONDS = 10.0
+SECONDS = 90.0
 # What QEMU 7.2 adds to the toolstack's nodes.
 XEN_BLOCK = (
     "feature-discard discard-granularity discard-alignment feature-flush-cache max-ring-page-order info "

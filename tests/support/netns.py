@@ -20,7 +20,7 @@ ETH_P_ALL = 3
 BRIDGE = "xenbr0"
 VIF, GUEST = "vif1.0", "guest"
 OTHER_VIF, OTHER_GUEST = "vif2.0", "other"
-_WAIT_SECONDS = 10
+_WAIT_SECONDS = 90
 _SETTINGS = {
     "ipv6/conf/default/disable_ipv6": "1",  # the interfaces themselves have nothing to say
     "bridge/bridge-nf-call-iptables": "0",  # which would look at checksums and cut off our marks
