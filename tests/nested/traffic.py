@@ -39,7 +39,7 @@ _MODULES: Final = (
 _LIBRARIES: Final = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1")
 _OURS: Final = ("xentool/abi", "xentool/store")
 _OUR_FILES: Final = ("xentool/__init__", "xentool/errors", "xentool/units", "xentool/values")
-QUIET: Final = "quiet loglevel=3 audit=0 lsm=capability cryptomgr.notests"
+QUIET: Final = "quiet loglevel=3 audit=0 lsm=capability cryptomgr.notests norandmaps"
 
 
 def make_ramdisk(folder: Path) -> Path:

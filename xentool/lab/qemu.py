@@ -23,7 +23,8 @@ QEMU: Final = "qemu-system-x86_64"
 # Without SMAP, because dom0 crashes in Xen's create_bounce_frame with it under TCG; without RDTSCP, because
 # TCG's SVM cannot emulate it for PVH and HVM guests. Without XSAVE (and so without AVX), because with it the
 # vector registers of dom0's processes change now and then once a guest has run beside them (QEMU 7.2).
-# Without ERMS and FSRM, because whoever sees them copies and clears memory byte by byte, and TCG does so, too.
+# Without ERMS and FSRM, because who sees them copies and clears memory by an instruction that TCG carries out
+# byte by byte.
 _CPU: Final = "max,-smap,-rdtscp,-xsave,-erms,-fsrm"
 
 # Besides the console: a crash ends the machine, and what dom0 would do at boot for its own security or for
