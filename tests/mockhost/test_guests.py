@@ -31,7 +31,7 @@ def wait_for_shutdown(mocked: MockedHost, domid: DomId) -> int | None:
     with mocked.open_store() as store:
         store.watch("@releaseDomain")
         while not calls.domain_info(domid).shutdown:
-            assert store.next_event(10) is not None
+            assert store.next_event(90) is not None
     return calls.domain_info(domid).shutdown_reason
 
 

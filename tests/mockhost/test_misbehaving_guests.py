@@ -97,13 +97,14 @@ def test_spoiled_nodes_change_nothing(mocked: MockedHost, image: str, how: str) 
 def test_a_guest_that_keeps_its_devices(
     mocked: MockedHost, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unplug, "CLOSE_SECONDS", 0.2)
     toolstack = NativeToolstack(mocked.host())
     domid = create_domain(mocked.host(), mocked.config("guest", cmdline="mock.ignore-unplug"))
     _attach(toolstack, "guest", image)
     _await(mocked, f"/local/domain/0/backend/vif/{domid}/0/state", b"4")
-    with pytest.raises(TimedOutError, match="did not let go"):
-        toolstack.detach_vif("guest", "0")
+    with monkeypatch.context() as short:
+        short.setattr(unplug, "CLOSE_SECONDS", 0.2)
+        with pytest.raises(TimedOutError, match="did not let go"):
+            toolstack.detach_vif("guest", "0")
     assert len(toolstack.vifs(["guest"])) == 1
     toolstack.detach_vif("guest", "0", force=True)
     assert mocked.dom0.links.find(f"vif{domid}.0") is None
@@ -114,4 +115,4 @@ def test_a_guest_that_keeps_its_devices(
 def _await(mocked: MockedHost, path: str, value: bytes | None) -> None:
     with mocked.open_store() as store, store.watch(path) as watch:
         while store.try_read(path) != value:
-            assert watch.next(10) is not None
+            assert watch.next(90) is not None
