@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from xentool.domain.lifecycle import destroy
 from xentool.domain.names import resolve
 from xentool.domain.recover import finish_undone
 from xentool.errors import HostError, NotFoundError, UnsupportedError, XentoolError
+from xentool.hypervisor.calls import Hypercalls
 from xentool.toolstack.native import NativeToolstack
-from xentool.units import DomId
+from xentool.units import DomId, uuid_text
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,44 @@ def test_one_bad_entry_keeps_no_other_back(mocked: MockedHost) -> None:
     assert all("no entry of ours" in sentence for sentence in failed)
     for name in ("a", "b"):
         (folder / f"{name}.1.create").unlink()
+
+
+def test_one_that_dies_with_the_same_uuid_is_not_the_one_to_undo(mocked: MockedHost) -> None:
+    """It was destroyed, saved say, and was to be made again: the new one has no number on record yet."""
+    xen = mocked.host().hypercalls
+    before = mocked.state()
+    old = made(mocked, "again")
+    uuid = xen.domain_info(old).handle
+    with mocked.hypervisor.map_grants(old, array("I", [0])):
+        mocked.destroy(old)
+        new = xen.create_domain(
+            uuid, max_vcpus=1, max_evtchn_port=63, max_grant_frames=4, max_maptrack_frames=4
+        )
+        folder = Path(mocked.paths.run) / "journal"
+        (folder / "killed.1.create").write_text(f"uuid {uuid.hex()}\ncreating again\n")
+        assert finish_undone(mocked.host()) == ([uuid.hex()], [])
+        assert [info.domid for info in xen.domain_infos()] == [0, old]
+        assert new not in (0, old)
+    assert mocked.state() == before
+
+
+def test_once_it_is_destroyed_its_uuid_may_be_anothers(
+    mocked: MockedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, domid = mocked.host(), made(mocked, "leaving")
+    uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
+    really = Hypercalls.destroy_domain
+
+    def destroy_and_make_another(hypercalls: Hypercalls, domid: DomId) -> None:
+        really(hypercalls, domid)
+        mocked.store.write(f"/vm/{uuid}/name", "another")
+        mocked.store.write(f"/local/domain/{domid}/console/tty", "/dev/pts/7")  # xenconsoled's last word
+
+    monkeypatch.setattr(Hypercalls, "destroy_domain", destroy_and_make_another)
+    mocked.destroy(domid)
+    assert mocked.store.read(f"/vm/{uuid}/name") == b"another"
+    assert not mocked.store.exists(f"/local/domain/{domid}")
+    mocked.store.rm(f"/vm/{uuid}")
 
 
 def test_an_entry_without_a_name_is_swept_only_when_old(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def claim_domain(host: Host, plan: Plan, entry: Entry) -> DomId:
     with xl_lock(host.paths.lock):
         infos = host.hypercalls.domain_infos()
         names = names_of(host.store, [info.domid for info in infos])
-        there = [(info.domid, names.get(DomId(info.domid)), info.handle) for info in infos]
+        there = [(info.domid, names.get(DomId(info.domid)), info.handle, info.dying) for info in infos]
         refuse_taken(plan.config.name, plan.uuid, there)
         _check_memory(host, plan)
         entry.note("creating", plan.config.name)

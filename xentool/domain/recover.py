@@ -42,13 +42,14 @@ def undo_create(host: Host, facts: dict[str, str], remove: Remove = remove_domai
 
 
 def _find(host: Host, uuid: str, noted: str | None) -> DomId | None:
-    """The domid to clean up. One that another domain has got meanwhile is not ours any more."""
+    """The domid to clean up. One that another domain has got meanwhile is not ours any more; one that dies
+    may be another, whose uuid this was to get."""
     handle = uuid_bytes(uuid)
     for info in host.hypercalls.domain_infos():
-        if info.handle == handle:
-            return DomId(info.domid)
         if noted is not None and info.domid == int(noted):
-            return None
+            return DomId(info.domid) if info.handle == handle else None
+        if noted is None and info.handle == handle and not info.dying:
+            return DomId(info.domid)
     # No such domain: it may have died between the hypervisor's undo and the store's.
     return None if noted is None else DomId(int(noted))
 

@@ -56,8 +56,8 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
         lambda: _if_there(host.hypercalls.destroy_domain, domid),
         lambda: _release(host, domid),
         # Once more: xenconsoled may have been writing `console/tty` while the nodes went. Now that
-        # the domain is gone it has nothing more to say.
-        remove_nodes,
+        # the domain is gone it has nothing more to say. Not the uuid's: it may be another's by now.
+        lambda: _remove_nodes(host, domid, [domain_path(domid)]),
     )
     for step in steps:
         try:

@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def refuse_taken(name: str, uuid: str, there: Iterable[tuple[int, str | None, bytes]]) -> None:
+def refuse_taken(name: str, uuid: str, there: Iterable[tuple[int, str | None, bytes, bool]]) -> None:
     """Refuse a name and a uuid that another domain has.
 
-    `there` are the domains that there are: domid, name (None: it has none yet), and Xen's handle on it, the
-    uuid's 16 bytes.
+    `there` are the domains that there are: domid, name (None: it has none yet, or none any more), Xen's
+    handle on it, which is the uuid's 16 bytes, and whether it dies.
+
+    A domain that dies and has no name any more is destroyed: of it there is what Xen keeps until the last
+    mapping of its pages goes, which may be a while. Who saved it may restore it meanwhile.
 
     Raises:
         InUseError: one of them belongs to another.
     """
     wanted = uuid_bytes(uuid)
-    for domid, its_name, handle in there:
+    for domid, its_name, handle, dying in there:
         if its_name == name:
             raise InUseError(
                 "create domain",
@@ -28,7 +31,7 @@ def refuse_taken(name: str, uuid: str, there: Iterable[tuple[int, str | None, by
                 f"domain {domid} has that name",
                 hint=f"choose another name (name=…), or `xentool destroy {domid}`",
             )
-        if handle == wanted:
+        if handle == wanted and not (dying and its_name is None):
             raise InUseError(
                 "create domain",
                 name,

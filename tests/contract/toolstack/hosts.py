@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
+from array import array
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from xentool.toolstack.native import NativeToolstack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.support.mocked import MockedHost
     from xentool.domain.config.model import DomainConfig
     from xentool.domain.host import Host
     from xentool.toolstack.port import Toolstack
+    from xentool.units import DomId
 
 BRIDGE = "ctsbr0"
 MEMORY_KIB = 8 << 10
@@ -33,7 +38,14 @@ class Place(Protocol):
     def state(self) -> dict[str, object]:
         """Everything that a domain or a device may leave behind."""
 
+    def with_its_console_mapped(self, domid: DomId) -> AbstractContextManager[object]:
+        """As xenconsoled has it: who is destroyed meanwhile stays, dying."""
+
     def close(self) -> None: ...
+
+
+CONSOLE_GRANT = array("I", [0])
+"""GNTTAB_RESERVED_CONSOLE of Xen's public/grant_table.h: what a domain's builder grants to Domain-0."""
 
 
 def image(place: Place, name: str) -> str:
@@ -59,6 +71,9 @@ class OnMock:
 
     def state(self) -> dict[str, object]:
         return self._mocked.state()
+
+    def with_its_console_mapped(self, domid: DomId) -> AbstractContextManager[object]:
+        return self._mocked.hypervisor.map_grants(domid, CONSOLE_GRANT)
 
     def close(self) -> None:
         self._mocked.dom0.links.delete(BRIDGE)
@@ -101,6 +116,13 @@ class OnXen:
         assert isinstance(nodes, list)
         # libxl leaves the folder of its QEMUs, as xl does.
         return {**state, "store": [node for node in nodes if node[0] != "/local/domain/0/device-model"]}
+
+    @contextmanager
+    def with_its_console_mapped(self, domid: DomId) -> Iterator[object]:
+        from xentool.hypervisor.xen import XenHypervisor
+
+        with XenHypervisor() as hypervisor, hypervisor.map_grants(domid, CONSOLE_GRANT) as mapping:
+            yield mapping
 
     def close(self) -> None:
         self._ip("link", "delete", BRIDGE)

@@ -121,6 +121,25 @@ def test_a_name_and_a_uuid_are_one_domains(place: Place, guest: DomId) -> None:
     assert changed(place, before) == {}
 
 
+def test_who_is_destroyed_but_for_a_mapped_page_has_neither_name_nor_uuid(
+    place: Place, make: Callable[..., DomId]
+) -> None:
+    toolstack, before = place.toolstack, place.state()
+    old = make("ct-again", uuid=UUID)
+    toolstack.console_path(old, 90)
+    with place.with_its_console_mapped(old):
+        toolstack.destroy(old)
+        assert toolstack.domain(old).state.endswith("d")
+        with pytest.raises(KernelError):
+            toolstack.create(place.config("ct-again", uuid=UUID, kernel=str(place.folder / "missing")))
+        new = make("ct-again", uuid=UUID)
+        assert toolstack.resolve("ct-again") == new
+        assert toolstack.domain(old).state.endswith("d")
+        toolstack.console_path(new, 90)
+        toolstack.destroy(new)
+    assert changed(place, before) == {}
+
+
 def test_what_cannot_be_built_leaves_nothing(place: Place) -> None:
     before = place.state()
     (place.folder / "no-kernel").write_bytes(b"this is no kernel" * 1000)

@@ -112,10 +112,14 @@ def make(
     return domid
 
 
-def _there(context: Context) -> list[tuple[int, str | None, bytes]]:
+def _there(context: Context) -> list[tuple[int, str | None, bytes, bool]]:
     # All of libxl: a client of the store's own would cost more than its answers.
-    views = [domains.view_of(facts, None) for facts in domains.infos(context)]
-    return [(view.domid, domains.name_of(context, view.domid), uuid_bytes(view.uuid)) for view in views]
+    found: list[tuple[int, str | None, bytes, bool]] = []
+    for facts in domains.infos(context):
+        view = domains.view_of(facts, None)
+        name = domains.name_of(context, view.domid)
+        found.append((view.domid, name, uuid_bytes(view.uuid), bool(facts.get("dying"))))
+    return found
 
 
 def _check_memory(context: Context, wanted: Struct, name: str) -> None:
