@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.descriptors import open_descriptors
 from xentool.dom0.linux import daemons as module
 from xentool.dom0.linux.daemons import LinuxDaemons
 from xentool.errors import HostError
@@ -165,12 +166,12 @@ def test_ending_what_has_ended_is_no_error(daemons: LinuxDaemons, log: Path) -> 
 
 
 def test_what_cannot_be_run(daemons: LinuxDaemons, log: Path) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with pytest.raises(HostError, match="run /nonexistent/qemu"):
         daemons.spawn(["/nonexistent/qemu"], {}, str(log))
     with pytest.raises(HostError, match="open the log"):
         daemons.spawn([sys.executable], {}, "/nonexistent/folder/log")
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a_log_that_is_not_there_says_nothing(daemons: LinuxDaemons, log: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.descriptors import open_descriptors
 from xentool.domain.journal import Journal
 
 UUID = "0a2b9c2e-0000-4000-8000-000000000001"
@@ -45,13 +46,13 @@ def test_what_a_signal_kept_from_beginning_leaves_nothing(
             os.close(real(*words))
         raise KeyboardInterrupt
 
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with monkeypatch.context() as patch:
         patch.setattr(os, call, interrupted)
         with pytest.raises(KeyboardInterrupt):
             Journal(str(tmp_path)).begin(UUID)
     assert os.listdir(tmp_path / "journal") == []
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     with Journal(str(tmp_path)).begin(UUID):
         assert not Journal(str(tmp_path)).is_empty()
 

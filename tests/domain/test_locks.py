@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from tests.support.descriptors import open_descriptors
 from xentool.domain.locks import libxl_lock
 
 if TYPE_CHECKING:
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 def test_one_whose_file_is_gone_can_be_let_go(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    before = os.listdir("/proc/self/fd")
+    before = open_descriptors()
     with libxl_lock(str(path)):
         path.unlink()
-    assert os.listdir("/proc/self/fd") == before
+    assert open_descriptors() == before
     with libxl_lock(str(path)):
         assert path.exists()
     assert not path.exists()

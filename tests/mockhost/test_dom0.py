@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mockhost.devices import Plugged, vif
+from tests.support.descriptors import open_descriptors
 from tests.support.mocked import MockedHost
 from xentool.domain.create import create_domain
 from xentool.errors import HostError, InUseError, MockHostError, NotFoundError, XentoolError
@@ -108,10 +109,10 @@ def test_no_descriptor_is_kept_when_none_is_free(image: str) -> None:
     table = BlockTable()
     for _ in range(LOOP_COUNT):
         table.attach(image, read_only=True, direct_io=False)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with pytest.raises(HostError):
         table.attach(image, read_only=True, direct_io=False)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     table.close()
 
 

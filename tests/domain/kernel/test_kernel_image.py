@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import elfwriter as ew
+from tests.support.descriptors import open_descriptors
 from tests.support.elfwriter import (
     VIRT_BASE,
     ElfFile,
@@ -357,17 +358,17 @@ def test_refused_with_its_reason(load: Load_, case: str) -> None:
 
 def test_refusing_leaves_no_descriptor(tmp_path: Path) -> None:
     path = tmp_path / "kernel"
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for data, _, _ in REFUSED.values():
         path.write_bytes(data)
         with pytest.raises(KernelError):
             load_kernel(str(path), cache_dir=str(tmp_path / "cache"))
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     path.write_bytes(pv_kernel())
     with load_kernel(str(path)) as image:
         image.segment_bytes(0)
     image.close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_a_file_that_shrinks_is_an_error(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.cachedkernels import FRESH, origin
+from tests.support.descriptors import open_descriptors
 from tests.support.elfwriter import pv_kernel
 from xentool.domain.kernel import load_kernel
 from xentool.errors import KernelError
@@ -61,9 +62,9 @@ def test_a_failing_cache_is_done_without(
         assert os.strerror(number) in text
     if directory.exists():
         assert [path.name for path in directory.iterdir() if path.suffix == ".part"] == []
-    descriptors = os.listdir("/proc/self/fd")
+    descriptors = open_descriptors()
     origin(kernel, directory)
-    assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+    assert open_descriptors() == descriptors
 
 
 @pytest.mark.usefixtures("settled")

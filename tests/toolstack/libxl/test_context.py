@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import gc
 import os
 import signal
 import threading
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from tests.support.descriptors import open_descriptors
 from xentool.errors import HostError, LibxlError, StoppedError, TimedOutError
 from xentool.toolstack.libxl.context import Context
 from xentool.toolstack.libxl.toolstack import LibxlToolstack
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
     from xentool.domain.host import Host
     from xentool.toolstack.libxl.library import Library
-
-
-def descriptors() -> set[str]:
-    """Those that are open, and are not some earlier test's garbage, which may go at any time."""
-    gc.collect()
-    return set(os.listdir("/proc/self/fd"))
 
 
 def pause(
@@ -248,20 +242,20 @@ def test_no_context_says_why_and_leaves_no_descriptor(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKELIBXL_NO_CONTEXT", "1")
-    before = descriptors()
+    before = open_descriptors()
     with pytest.raises(LibxlError, match="cannot open libxc handle"):
         Context(library)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_a_context_leaves_no_descriptor(library: Library) -> None:
-    before = descriptors()
+    before = open_descriptors()
     for _ in range(5):
         with Context(library) as context:
             pause(context, 2)
             with pytest.raises(LibxlError):
                 pause(context, 4)
-    assert descriptors() == before
+    assert open_descriptors() == before
 
 
 def test_what_libxl_stopped_is_no_failure_of_its_own(context: Context) -> None:
