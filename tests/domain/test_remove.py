@@ -117,19 +117,48 @@ def test_once_it_is_destroyed_its_uuid_may_be_anothers(
     mocked: MockedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, domid = mocked.host(), made(mocked, "leaving")
+    before = {info.domid for info in host.hypercalls.domain_infos()} - {domid}
     uuid = uuid_text(host.hypercalls.domain_info(domid).handle)
     really = Hypercalls.destroy_domain
 
     def destroy_and_make_another(hypercalls: Hypercalls, domid: DomId) -> None:
+        monkeypatch.undo()
         really(hypercalls, domid)
-        mocked.store.write(f"/vm/{uuid}/name", "another")
+        create_domain(host, mocked.config("another", uuid=uuid), paused=True)
         mocked.store.write(f"/local/domain/{domid}/console/tty", "/dev/pts/7")  # xenconsoled's last word
 
     monkeypatch.setattr(Hypercalls, "destroy_domain", destroy_and_make_another)
     mocked.destroy(domid)
     assert mocked.store.read(f"/vm/{uuid}/name") == b"another"
     assert not mocked.store.exists(f"/local/domain/{domid}")
-    mocked.store.rm(f"/vm/{uuid}")
+    (another,) = {info.domid for info in host.hypercalls.domain_infos()} - before
+    mocked.destroy(DomId(another))
+    assert not mocked.store.exists(f"/vm/{uuid}")
+
+
+def test_what_is_left_of_a_destroyed_domain_is_destroyed_again_without_its_successor(
+    mocked: MockedHost,
+) -> None:
+    """By a user who sees it in the list; by an entry of the journal, also when Xen is done with it. What is
+    called by the uuid alone has become the new one's."""
+    before, folder = mocked.state(), Path(mocked.paths.run) / "journal"
+    old = made(mocked, "again")
+    uuid = uuid_text(mocked.host().hypercalls.domain_info(old).handle)
+    entry = f"uuid {uuid}\ncreating again\ndomid {old}\n"
+    with mocked.hypervisor.map_grants(old, array("I", [0])):
+        mocked.destroy(old)
+        new = create_domain(mocked.host(), mocked.config("again", uuid=uuid), paused=True)
+        whole = mocked.store.tree(f"/vm/{uuid}")
+        mocked.destroy(old)
+        assert mocked.store.tree(f"/vm/{uuid}") == whole
+        (folder / "killed.1.create").write_text(entry)
+        assert finish_undone(mocked.host()) == ([uuid], [])
+        assert mocked.store.tree(f"/vm/{uuid}") == whole
+    (folder / "killed.1.create").write_text(entry)
+    assert finish_undone(mocked.host()) == ([uuid], [])
+    assert mocked.store.tree(f"/vm/{uuid}") == whole
+    mocked.destroy(new)
+    assert mocked.state() == before
 
 
 def test_an_entry_without_a_name_is_swept_only_when_old(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from xentool.domain.nodes import vm_path
 from xentool.domain.reach import refuse_destroy
 from xentool.domain.userdata import LOCK_NAME, userdata_path
 from xentool.errors import HostError, NotFoundError, StoreError, XentoolError
-from xentool.units import DomId
+from xentool.units import DomId, uuid_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
     consoles = _owned_consoles(host, domid)
 
     def remove_nodes() -> None:
-        _remove_nodes(host, domid, [*consoles, vm_path(uuid), domain_path(domid), libxl_path(domid)])
+        _remove_nodes(host, domid, uuid, [*consoles, domain_path(domid), libxl_path(domid)])
 
     failed: list[Exception] = []
     steps: tuple[Callable[[], object], ...] = (
@@ -56,8 +56,8 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
         lambda: _if_there(host.hypercalls.destroy_domain, domid),
         lambda: _release(host, domid),
         # Once more: xenconsoled may have been writing `console/tty` while the nodes went. Now that
-        # the domain is gone it has nothing more to say. Not the uuid's: it may be another's by now.
-        lambda: _remove_nodes(host, domid, [domain_path(domid)]),
+        # the domain is gone it has nothing more to say.
+        remove_nodes,
     )
     for step in steps:
         try:
@@ -73,8 +73,9 @@ def remove_domain(host: Host, domid: DomId, uuid: str) -> None:
         raise failed[0]
 
 
-def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
-    """Remove the domain's nodes; before them, the devices that were plugged since we began.
+def _remove_nodes(host: Host, domid: DomId, uuid: str, paths: Sequence[str]) -> None:
+    """Remove the domain's nodes at `paths` and by its uuid; before them, the devices that were plugged since
+    we began.
 
     Who plugs one writes its nodes in a transaction that fails once the domain's own are gone
     (`plug.place`). So each is either seen here or never there.
@@ -85,8 +86,10 @@ def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
     def remove(transaction: Transaction) -> list[Recorded]:
         late = recorded(transaction, domid) if tries_left else []
         if not late:
+            # Asked within the transaction: who gets the uuid after this makes it fail.
+            others = _is_anothers(host, domid, uuid)
             with transaction.batch() as batch:
-                for path in paths:
+                for path in paths if others else (*paths, vm_path(uuid)):
                     batch.rm(path)
         return late
 
@@ -102,6 +105,14 @@ def _remove_nodes(host: Host, domid: DomId, paths: Sequence[str]) -> None:
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def _is_anothers(host: Host, domid: DomId, uuid: str) -> bool:
+    """Whether a domain that lives has that uuid beside this one: where this one was destroyed before and
+    dies, or is gone, its uuid was free for it (`taken`)."""
+    handle = uuid_bytes(uuid)
+    infos = host.hypercalls.domain_infos()
+    return any(info.handle == handle and info.domid != domid and not info.dying for info in infos)
 
 
 def _if_there(call: Callable[[DomId], None], domid: DomId) -> None:
