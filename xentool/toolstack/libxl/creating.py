@@ -94,19 +94,24 @@ def make(
                 _check_memory(context, wanted, name)
                 entry.note("creating", name)
                 step("libxl builds it")
-                context.run(
-                    action,
-                    name,
-                    lambda how: start(wanted.address, byref(made), how),
-                    progress=progress,
-                )
+                try:
+                    context.run(
+                        action,
+                        name,
+                        lambda how: start(wanted.address, byref(made), how),
+                        progress=progress,
+                    )
+                    entry.note("domid", DomId(made.value))
+                except BaseException as cause:
+                    # Under the lock: the next who gets its uuid is another.
+                    _undo(context, uuid, entry, cause)
+                    raise
             domid = DomId(made.value)
-            entry.note("domid", domid)
             if not paused:
                 step("starting it")
                 domains.unpause(context, domid)
         except BaseException as cause:
-            if "creating" in entry.facts:
+            if "domid" in entry.facts:
                 _undo(context, uuid, entry, cause)
             raise
     return domid
@@ -153,11 +158,14 @@ def _undo(context: Context, uuid: str, entry: Entry, cause: BaseException) -> No
     """Destroy what there is of the domain; where that fails, the journal stays for the next command."""
     from xentool.domain.interruption import without_interruption
 
+    noted = entry.facts.get("domid")
     try:
         with without_interruption():
             for facts in domains.infos(context):
-                domid = facts.get("domid")
-                if facts.get("uuid") == uuid and isinstance(domid, int) and not facts.get("dying"):
+                domid = facts.get("domid", 0)
+                if facts.get("uuid") != uuid or not isinstance(domid, int) or facts.get("dying"):
+                    continue
+                if noted is None or domid == int(noted):  # else somebody destroyed ours, and made that one
                     domains.destroy(context, DomId(domid))
     except XentoolError as error:
         cause.add_note(f"and it could not be taken away again: {error}")
