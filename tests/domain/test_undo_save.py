@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,22 @@ def test_a_guest_that_goes_meanwhile_is_not_waited_for(mocked: MockedHost, runni
     timer.join()
     assert time.monotonic() - began < SUSPENDS_WITHIN
     assert running.resumed == []
+
+
+@pytest.mark.parametrize("reason", [None, SHUTDOWN_suspend])
+def test_who_was_destroyed_but_for_a_mapped_page_neither_goes_on_nor_suspends(
+    mocked: MockedHost, tmp_path: Path, reason: int | None
+) -> None:
+    left = Killed(mocked, tmp_path, reason)
+    left.note()
+    began = time.monotonic()
+    with mocked.hypervisor.map_grants(left.domid, array("I", [0])):
+        destroy(left.host, left.domid)
+        assert left.there()
+        assert finish_undone(left.host, resume=left.resumed.append)[1] == []
+    assert time.monotonic() - began < SUSPENDS_WITHIN
+    assert left.resumed == []
+    assert not left.part.exists()
 
 
 def test_who_cannot_be_resumed_is_tried_again(killed: Killed) -> None:

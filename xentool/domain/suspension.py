@@ -78,9 +78,9 @@ _GONE = -1
 
 
 def _reason(host: Host, domid: DomId, uuid: str) -> int | None:
-    """Why the domain has stopped; None: it runs."""
+    """Why the domain has stopped; None: it runs. One that dies is gone: it does not go on, nor suspend."""
     for info in host.hypercalls.domain_infos():
-        if info.domid == domid and info.handle == uuid_bytes(uuid):
+        if info.domid == domid and info.handle == uuid_bytes(uuid) and not info.dying:
             return None if info.shutdown_reason is None else int(info.shutdown_reason)
     return _GONE
 
