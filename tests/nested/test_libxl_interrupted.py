@@ -108,7 +108,7 @@ def test_a_save_that_is_interrupted_is_none(dom0: Dom0, guest: Guest) -> None:
     dom0.xentool("save", "-c", "-q", guest.name, str(FILE))
     guest.sh("rm /tmp/memory")
     dom0.xentool("destroy", guest.name)
-    dom0.domids()  # as long as it dies its uuid is taken
+    dom0.domids()  # waits until it is gone, and with it what its backends held
     dom0.xentool("restore", "-p", "-q", str(FILE))
     guest.orders = orders  # it knows of none that came later
     guest.take_up()

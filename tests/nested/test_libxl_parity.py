@@ -64,7 +64,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], object
         return tree, entry["config"], record.read_text(), names
     finally:
         dom0.run(tool, "destroy", str(domid))
-        dom0.domids()  # as long as it dies its uuid is taken
+        dom0.domids()  # waits until it is gone: the next finds the host as it did
         # Or the next gets another loop device, and its QEMU listens elsewhere.
         assert settled(loops_in_use, {}) == {}
         assert device_models_left() == []

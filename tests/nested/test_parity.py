@@ -62,7 +62,7 @@ def created(dom0: Dom0, tool: str, config: Path) -> tuple[dict[str, str], bytes,
         return tree, json.read_bytes(), names
     finally:
         dom0.run(tool, "destroy", str(domid))
-        dom0.domids()  # as long as it dies its uuid is taken
+        dom0.domids()  # waits until it is gone: the next finds the host as it did
 
 
 @pytest.mark.parametrize("name", CONFIGS)
