@@ -36,5 +36,8 @@ def refuse_taken(name: str, uuid: str, there: Iterable[tuple[int, str | None, by
                 "create domain",
                 name,
                 f"domain {domid} has its uuid, {uuid}",
-                hint="leave uuid out of the config to get a new one",
+                hint="leave uuid out of the config to get a new one"
+                if its_name is not None
+                else "it has no name: it is being made or destroyed, or that was cut off; "
+                f"`xentool destroy {domid}` ends it",
             )
