@@ -44,7 +44,7 @@ LIBXL_BARS: Final = {
     "create tiny PV ELF, 16 MiB": 1.1,
     "create HVM, 64 MiB": 1.1,
     "list, 1 domain": 1.1,
-    "save, PV, 128 MiB": 1.1,
+    "save --no-sync, PV, 128 MiB": 1.1,
     "save to the disk, PV, 128 MiB": 1.1,
     "restore, PV, 128 MiB": 1.1,
 }

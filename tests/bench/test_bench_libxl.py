@@ -48,7 +48,7 @@ def test_the_bars_are_beyond_the_interpreters_start(commands: list[list[str]], t
     bench.everything()
     assert os.environ["XENTOOL_TOOLSTACK"] == "libxl"
     text, missed = libxl_table(bench.rows)
-    assert missed == ["save, PV, 128 MiB", "save to the disk, PV, 128 MiB"]
+    assert missed == ["save --no-sync, PV, 128 MiB", "save to the disk, PV, 128 MiB"]
     assert f"{START_SECONDS:.3f}" in text.splitlines()[-1]
     assert set(bench.rows) >= set(LIBXL_BARS)
 
@@ -67,6 +67,7 @@ def test_until_the_disk_has_it_counts_for_both(
 def test_what_one_saves_it_restores(commands: list[list[str]], tmp_path: Path) -> None:
     libxl.LibxlBench("/tiny", 1, str(tmp_path)).everything()
     saving = [words[:2] for words in commands if words[1] in ("save", "restore", "linux")]
-    turn = [[tool, command] for tool in ("xl", "xentool") for command in ("save", "restore")]
+    turn = [[tool, command] for tool in ("xl", "xentool", "xentool") for command in ("save", "restore")]
     assert saving == [["up", "linux"], *turn, *turn]
+    assert ["xentool", "save", "--no-sync", "linux", f"{tmp_path}/xentool-bench.saved"] in commands
     assert [name for name in os.listdir(tmp_path) if name.endswith(".saved")] == []

@@ -168,9 +168,10 @@ class FakeToolstack:
         *,
         after: str = "destroy",
         config: bytes | None = None,
+        sync: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        self._do("save", domid, path, after, config)
+        self._do("save", domid, path, after, config, *([] if sync else ["no sync"]))
         if progress is not None:
             progress("writing its memory")
 

@@ -38,6 +38,11 @@ def test_save_is_silent_in_a_pipe(
     assert backend.fake.calls == [("save", 12, "/img/web.save", after, None)]
 
 
+def test_who_does_not_wait_for_the_disk(xentool: Callable[..., Outcome], backend: FakeBackend) -> None:
+    assert xentool("save", "--no-sync", "web", "/f").code == 0
+    assert [call[-1] for call in backend.fake.calls] == ["no sync"]
+
+
 def test_save_with_a_config_puts_that_into_the_file(
     xentool: Callable[..., Outcome], backend: FakeBackend, config: str
 ) -> None:

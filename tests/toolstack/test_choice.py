@@ -101,7 +101,7 @@ CALLS: dict[str, tuple[tuple[object, ...], dict[str, object]]] = {
     "destroy": ((DOMID,), {}),
     "unpause": ((DOMID,), {}),
     "shutdown": ((DOMID,), {"acpi": True}),
-    "save": ((DOMID, "/file"), {"after": "run", "config": b"{}", "progress": None}),
+    "save": ((DOMID, "/file"), {"after": "run", "config": b"{}", "sync": False, "progress": None}),
     "restore": (("/file", None), {"paused": True, "progress": None}),
     "resume": ((DOMID,), {}),
     "plan_vif": (("web", ["bridge=x"]), {}),

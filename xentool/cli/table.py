@@ -149,6 +149,8 @@ hears nothing but its ACPI button, which -F presses.""",
 The guest is stopped, its memory and its config are written to FILE, which `restore` and `xl restore` take,
 and the domain ends; with -c it runs on, with -p it stays paused. With CONFIG the file has that config, in the
 place of the domain's own. FILE is whole or it is not there: where saving fails, and on ^C, the guest runs on.
+The domain ends once the disk has FILE; with --no-sync once the kernel has it, as with xl, and a power cut
+within the next half minute may cost the guest.
 Disks are not saved: what is on them must be the same when the guest goes on.""",
         arguments=(
             _DOMAIN,
@@ -159,6 +161,7 @@ Disks are not saved: what is on them must be the same when the guest goes on."""
             Option("checkpoint", ("-c", "--checkpoint"), "let the domain run on afterwards"),
             Option("paused", ("-p", "--paused"), "leave the domain paused afterwards"),
             Option("keep_domid", ("-D", "--keep-domid"), "have it restored under the same domid"),
+            Option("no_sync", ("--no-sync",), "do not wait until the disk has the file"),
             Option("quiet", ("-q", "--quiet"), "no progress, no warnings about the config"),
         ),
         stoppable=True,

@@ -161,12 +161,13 @@ class AutoToolstack(NativeToolstack):
         *,
         after: str = "destroy",
         config: bytes | None = None,
+        sync: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._native_or(
             "save",
             lambda: NativeToolstack.save(self, domid, path),
-            lambda libxl: libxl.save(domid, path, after=after, config=config, progress=progress),
+            lambda libxl: libxl.save(domid, path, after=after, config=config, sync=sync, progress=progress),
         )
 
     def restore(

@@ -103,9 +103,10 @@ class NativeToolstack:
         *,
         after: str = "destroy",
         config: bytes | None = None,
+        sync: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        del path, after, config, progress
+        del path, after, config, sync, progress
         raise UnsupportedError("save domain", domid, SAVING)
 
     def restore(

@@ -131,13 +131,15 @@ class Toolstack(Devices, Protocol):
         *,
         after: str = "destroy",
         config: bytes | None = None,
+        sync: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         """Write the domain, its memory and its config into a file that `restore` and ``xl restore`` take.
 
         `after` says what becomes of it then: "destroy", "run" (``xl save -c``) or "pause" (``xl save -p``).
         `config` is kept in the file in the place of the domain's own. The file is whole or it is not
-        there, and the guest runs on where saving fails; so it is with ^C.
+        there, and the guest runs on where saving fails; so it is with ^C. Unless `sync`, what is written may
+        still be in the kernel's memory alone when the guest ends, as with xl.
 
         Raises:
             UnsupportedError: this toolstack saves no domains.

@@ -47,13 +47,15 @@ class Played:
         """What is in the guest's control node."""
         self.events: list[Callable[[], None]] = []
         """What happens while an event is waited for."""
+        self.written_out = 0
+        """How often the kernel was told to begin to write the file to the disk."""
 
     @property
     def host(self) -> Host:
         """A host with that guest, which is its own store too."""
         calls = SimpleNamespace(
             domain_infos=lambda: [
-                SimpleNamespace(domid=3, handle=uuid_bytes(UUID), shutdown_reason=self.reason)
+                SimpleNamespace(domid=3, handle=uuid_bytes(UUID), shutdown_reason=self.reason, dying=False)
             ]
         )
         paths = SimpleNamespace(run=str(self.run_directory))
@@ -77,6 +79,9 @@ class Played:
 
     def function(self, name: str) -> Callable[..., int]:
         def call(*arguments: object) -> int:
+            if name == "sync_file_range":
+                self.written_out += 1
+                return 0
             if name == "libxl_domain_suspend":
                 os.write(cast("int", arguments[2]), STREAM)
             self.did.append(name.removeprefix("libxl_domain_"))
@@ -88,6 +93,8 @@ class Played:
     def run(self, action: str, _subject: object, start: Callable[[object], int], **more: object) -> None:
         assert more.get("sheltered", False) == (action == "save domain")
         start(None)
+        if action == "save domain":
+            cast("Callable[[str], None]", more["progress"])("half of it")
 
 
 class Watching:
@@ -132,8 +139,8 @@ def played(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     assert played.left_to_the_next == bool(list((played.run_directory / "journal").glob("*")))
 
 
-def save(played: Played, path: Path, after: str = "destroy") -> None:
-    saving.save(played.host, cast("Context", played), DOMID, str(path), after=after, config=b"{}")
+def save(played: Played, path: Path, after: str = "destroy", *, sync: bool = True) -> None:
+    saving.save(played.host, cast("Context", played), DOMID, str(path), after=after, config=b"{}", sync=sync)
 
 
 def entries(played: Played) -> list[dict[str, str]]:
@@ -223,6 +230,17 @@ def test_what_the_journal_says_meanwhile(played: Played, tmp_path: Path) -> None
     part = unquoted(seen[0]["part"])
     assert part.startswith(f"{os.path.realpath(tmp_path)}/a b\n\udcff.")
     assert part.endswith(".part")
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_the_guest_ends_when_the_disk_has_it_or_who_saves_does_not_wait(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: bool
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: played.did.append("fsync"))
+    save(played, tmp_path / "file", sync=sync)
+    assert played.did == ["suspend", *(["fsync"] * 2 if sync else []), "destroy"]
+    assert played.written_out == sync
+    assert (tmp_path / "file").read_bytes() == header_of(b"{}") + STREAM
 
 
 @pytest.mark.parametrize(("call", "times"), [("fsync", 1), ("rename", 2), ("fsync", 2)])

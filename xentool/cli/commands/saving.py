@@ -25,6 +25,7 @@ def save(
     checkpoint: bool,
     paused: bool,
     keep_domid: bool,
+    no_sync: bool,
     quiet: bool,
 ) -> int:
     toolstack = context.toolstack_for_change()
@@ -33,7 +34,7 @@ def save(
     after = "pause" if paused else "run" if checkpoint else "destroy"
     record = _record(context, toolstack, domid, config, keep_domid=keep_domid, quiet=quiet)
     with Progress(context, quiet=quiet) as progress:
-        toolstack.save(domid, file, after=after, config=record, progress=progress)
+        toolstack.save(domid, file, after=after, config=record, sync=not no_sync, progress=progress)
     if context.json:
         context.write_json({"domid": domid, "file": file, "done": "saved", "domain": THEN[after]})
     elif context.styled and not quiet:

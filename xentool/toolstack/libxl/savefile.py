@@ -140,14 +140,16 @@ def open_saved(path: str) -> int:
 class NewFile:
     """A save file that is being written, as a context: it has its name only once it is whole.
 
-    What is no regular file (a pipe, a volume, /dev/null) is written to as it is.
+    What is no regular file (a pipe, a volume, /dev/null) is written to as it is. Unless `sync`, nobody waits
+    until the disk has it.
 
     Raises:
         HostError: it cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, sync: bool = True) -> None:
         self.path = path
+        self._sync = sync
         self.descriptor = -1
         self._new = ""
         self._target = ""
@@ -191,6 +193,8 @@ class NewFile:
 
     def settle(self) -> None:
         """All is written: see that it is on the disk. That may take its time."""
+        if not self._sync:
+            return
         try:
             os.fsync(self.descriptor)
         except OSError as exc:
@@ -204,6 +208,8 @@ class NewFile:
         try:
             os.rename(self._new, self._target)
             self._new = ""
+            if not self._sync:
+                return
             folder = os.open(os.path.dirname(self._target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(folder)

@@ -45,11 +45,13 @@ def save(
     *,
     after: str = "destroy",
     config: bytes | None = None,
+    sync: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> None:
     """Save the domain into a file. The file is whole or not there; where saving fails, the guest runs on.
 
-    `config` is kept in the place of the domain's own: libxl's JSON.
+    `config` is kept in the place of the domain's own: libxl's JSON. The guest ends when the disk has the
+    file; unless `sync`, when the kernel has it.
 
     Raises:
         UsageError: `after` is none of `AFTER`.
@@ -67,15 +69,16 @@ def save(
     # A journal: who is killed here leaves a part of a file, and a guest that is suspended.
     with (
         Journal(host.paths.run).begin(uuid) as entry,
-        savefile.NewFile(path) as file,
+        savefile.NewFile(path, sync=sync) as file,
         Requests(host.store, domid) as requests,
     ):
         entry.note("part", quoted(file.part))
         entry.note("save", f"{domid} {after}")
 
         def told(what: str) -> None:
-            # What is written goes to the disk at once, so that the end has not to wait for all of it.
-            to_disk(file.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE)
+            if sync:
+                # What is written goes to the disk at once, so that the end has not to wait for all of it.
+                to_disk(file.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE)
             step(what)
 
         file.write(savefile.header_of(kept))

@@ -167,6 +167,7 @@ class LibxlToolstack(NativeToolstack):
         *,
         after: str = "destroy",
         config: bytes | None = None,
+        sync: bool = True,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         from xentool.devices.vif.locks import locked_names, unlock
@@ -174,7 +175,7 @@ class LibxlToolstack(NativeToolstack):
 
         context = self.context
         locked = locked_names(self._host, domid) if after == "destroy" else ()
-        save(self._host, context, domid, path, after=after, config=config, progress=progress)
+        save(self._host, context, domid, path, after=after, config=config, sync=sync, progress=progress)
         unlock(self._host, locked)
 
     def restore(
