@@ -39,7 +39,7 @@ def test_dom0_is_told_which_store_daemon_to_start() -> None:
 
 def test_the_cpu_has_no_feature_that_breaks_xen_under_tcg() -> None:
     (cpu,) = options(line(), "-cpu")
-    assert set(cpu.split(",")) >= {"max", "-smap", "-rdtscp", "-xsave"}
+    assert set(cpu.split(",")) >= {"max", "-smap", "-rdtscp", "-xsave", "-cx16"}
 
 
 def test_code_is_translated_once_but_where_speed_is_measured() -> None:
