@@ -36,10 +36,10 @@ _DOM0_COMMAND_LINE: Final = (
     "console=hvc0 panic=-1 net.ifnames=0 audit=0 apparmor=0 lsm=capability cryptomgr.notests"
     " initcall_blacklist=init_acpi_pm_clocksource"
 )
-# What a real host does for its safety and this machine has no need of. TCG knows what it has translated by its
-# virtual address, too: where each process has its libraries at other addresses, it translates all of their
-# code for each, and a shell script takes twice as long. It guesses nothing, so there are no guesses to guard
-# against; that is a tenth of all.
+# What a real host does for its safety and this machine has no need of. TCG knows what it has translated by
+# its virtual address, too: where each process has its libraries at other addresses, it translates all of
+# their code for each, and a shell script takes twice as long. It guesses nothing, so there are no guesses to
+# guard against; that is a tenth of all.
 _DOM0_UNGUARDED: Final = " norandmaps mitigations=off"
 _XEN_UNGUARDED: Final = " spec-ctrl=no"
 
