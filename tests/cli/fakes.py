@@ -214,6 +214,9 @@ class FakeToolstack:
         wanted = [self.resolve(domain) for domain in domains]
         return [vif for domid in wanted for vif in some_vifs() if vif.domid == domid]
 
+    def locked_vifs(self, domid: DomId) -> Sequence[int]:
+        return [vif.devid for vif in some_vifs() if vif.domid == domid and vif.lock is not None]
+
     def disks(self, domains: Sequence[str]) -> Sequence[DiskView]:
         wanted = [self.resolve(domain) for domain in domains]
         return [disk for domid in wanted for disk in some_disks() if disk.domid == domid]

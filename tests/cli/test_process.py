@@ -115,6 +115,13 @@ def test_what_lists_through_libxl_loads_no_long_operations_no_structures_and_no_
     assert not needless & set(done.stdout.split())
 
 
+def test_what_saves_loads_nothing_of_what_creates_and_restores() -> None:
+    imported = imported_by("xentool.toolstack.libxl.saving") | imported_by("xentool.devices.vif.locks")
+    libxl = {f"xentool.toolstack.libxl.{name}" for name in ("creating", "restoring", "plugging", "failures")}
+    needless = libxl | {"xentool.toolstack.record", "xentool.domain.userdata", "xentool.devices.record"}
+    assert not needless & imported
+
+
 def test_a_package_that_a_command_imports_imports_nothing_by_itself() -> None:
     """Else its modules would be looked for one by one, beside the warm start."""
     rooms = "cli cli.commands toolstack toolstack.libxl domain domain.config devices store abi hypervisor"

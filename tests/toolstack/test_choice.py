@@ -131,7 +131,7 @@ def test_what_is_not_always_natives_is_chosen_and_nothing_else() -> None:
 def test_libxl_leaves_to_native_only_what_both_share() -> None:
     """An operation of the port that `LibxlToolstack` forgets would be native's, of HVM guests too."""
     shared = {
-        "resolve", "vifs", "disks", "channels", "console_path", "console_log", "cpupool_names",
+        "resolve", "vifs", "locked_vifs", "disks", "channels", "console_path", "console_log", "cpupool_names",
         "wait_for_shutdown", "relock",
     }  # fmt: skip
     assert operations() - set(vars(LibxlToolstack)) <= shared

@@ -94,8 +94,8 @@ TABLE = (
     Rule(
         "list, info, console, and all others",
         (
-            "resolve", "domains", "domain", "config_of", "vifs", "disks", "channels", "console_path",
-            "console_log", "cpupool_names", "host", "pause", "wait_for_shutdown", "relock",
+            "resolve", "domains", "domain", "config_of", "vifs", "locked_vifs", "disks", "channels",
+            "console_path", "console_log", "cpupool_names", "host", "pause", "wait_for_shutdown", "relock",
         ),
         "native",
         native="all domains: to look, to wait and to stop vcpus nobody needs to know who made them",

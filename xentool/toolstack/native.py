@@ -173,6 +173,11 @@ class NativeToolstack:
 
         return channel_views(self._host, domains)
 
+    def locked_vifs(self, domid: DomId) -> Sequence[int]:
+        from xentool.devices.vif.locks import locked
+
+        return locked(self._host.store, domid)
+
     def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
         from xentool.toolstack.devices import plan_vif
 

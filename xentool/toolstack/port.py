@@ -38,6 +38,9 @@ class Devices(Protocol):
 
     def channels(self, domains: Sequence[str]) -> Sequence[ChannelView]: ...
 
+    def locked_vifs(self, domid: DomId) -> Sequence[int]:
+        """The numbers of the domain's network devices that are held to their addresses, in their order."""
+
     def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
         """What `attach_vif` would do; changes nothing, and asks no bridge, script or driver."""
 

@@ -55,6 +55,7 @@ def test_a_vif_is_listed_as_it_was_attached_and_its_number_is_taken(
     assert view.record["bridge"] == BRIDGE
     assert (view.tx_ring_ref, view.event_channel) == (-1, -1)  # the guest has done nothing yet
     assert list(toolstack.vifs([str(guest)])[0].record) == list(view.record)
+    assert list(toolstack.locked_vifs(guest)) == []  # one that is takes a firewall, and is native's
     with pytest.raises(InUseError):
         toolstack.attach_vif(GUEST, [f"bridge={BRIDGE}", f"devid={vif}"])
     assert toolstack.detach_vif(GUEST, str(vif), force=True) == (guest, vif)

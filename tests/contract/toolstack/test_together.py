@@ -53,6 +53,7 @@ def test_what_one_made_the_other_manages(
     for taken in (True, False):  # one that is taken out, and one that goes with its domain
         _, devid = toolstacks["native"].attach_vif("ct-shared", [f"bridge={BRIDGE}", "lock"])
         assert f"vif{domid}.{devid}" in xen.host.dom0.firewall.guarded()
+        assert list(toolstack.locked_vifs(domid)) == [devid]
         if taken:
             toolstack.detach_vif("ct-shared", str(devid), force=True)
             assert not xen.host.dom0.firewall.guarded()

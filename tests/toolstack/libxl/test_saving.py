@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -13,10 +12,9 @@ import pytest
 
 from xentool.abi.sched import SHUTDOWN_suspend
 from xentool.domain.journal import Journal, unquoted
-from xentool.errors import ConfigError, HostError, LibxlError, StoppedError, XentoolError
+from xentool.errors import HostError, LibxlError, StoppedError
 from xentool.toolstack.libxl import domains, saving
-from xentool.toolstack.libxl.creating import ANY_DOMID
-from xentool.toolstack.libxl.savefile import STREAM, SaveFile, header_of
+from xentool.toolstack.libxl.savefile import STREAM, header_of
 from xentool.units import DomId, uuid_bytes
 
 if TYPE_CHECKING:
@@ -320,26 +318,3 @@ def test_nobodys_memory_is_written_to_a_terminal(played: Played) -> None:
         os.close(ours)
         os.close(theirs)
     assert played.did == []
-
-
-def record(**create_info: object) -> dict[str, object]:
-    config = json.dumps({"c_info": {"name": "web", **create_info}}).encode()
-    return saving._record_in(SaveFile(config, is_json=True, stream_version=2), "file")
-
-
-def test_a_uuid_is_said_as_xen_says_it() -> None:
-    for text in (UUID, UUID.upper(), UUID.replace("-", "")):
-        assert record(uuid=text)["c_info"] == {"name": "web", "uuid": UUID, "domid": ANY_DOMID}
-    assert record()["c_info"] != record()["c_info"]
-
-
-@pytest.mark.parametrize("uuid", ["/../../../../etc/cron.d/x", "0", UUID + "0", UUID[:-1] + "\n", 7, ["x"]])
-def test_a_uuid_that_is_none_names_no_file_of_ours(uuid: object) -> None:
-    with pytest.raises(ConfigError, match="a uuid that is none"):
-        record(uuid=uuid)
-
-
-@pytest.mark.parametrize("name", ["", "a\nb", "\ud800", 7, None, ["x"]])
-def test_a_name_that_is_none_is_refused(name: object) -> None:
-    with pytest.raises(XentoolError, match="has no name"):
-        record(name=name)

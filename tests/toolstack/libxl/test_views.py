@@ -9,8 +9,8 @@ from xentool.errors import ConfigError, UsageError
 from xentool.toolstack.libxl.creating import ANY_DOMID
 from xentool.toolstack.libxl.domains import reason_of, view_of
 from xentool.toolstack.libxl.kinds import KINDS, kind_of
+from xentool.toolstack.libxl.restoring import _record_in
 from xentool.toolstack.libxl.savefile import SaveFile
-from xentool.toolstack.libxl.saving import _record_in
 from xentool.toolstack.libxl.signatures import DEVICE_FAMILIES, signature
 from xentool.toolstack.views import DomainView
 

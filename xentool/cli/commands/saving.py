@@ -44,10 +44,9 @@ def save(
 
 def _warn_of_locks(context: Context, toolstack: Toolstack, domid: DomId) -> None:
     """A file of xl's format has no place for what libxl does not know."""
-    locked = [str(vif.devid) for vif in toolstack.vifs([str(domid)]) if vif.lock is not None]
-    if locked:
+    if locked := toolstack.locked_vifs(domid):
         context.note(
-            f"warning: vif {', '.join(locked)} of domain {domid} is held to its addresses (lock); "
+            f"warning: vif {', '.join(map(str, locked))} of domain {domid} is held to its addresses (lock); "
             "restored from a file it will not be"
         )
 

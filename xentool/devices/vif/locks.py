@@ -6,7 +6,7 @@ with them; a domain that another toolstack has ended leaves its own behind, and 
 
 from __future__ import annotations
 
-from xentool.devices.record import recorded
+from xentool.devices.paths import libxl_path
 from xentool.errors import HostError, StoreError
 from xentool.units import DOMAIN0, DomId
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from xentool.devices.device import Address, DeviceHost
+    from xentool.store.operations import Operations
 
 
 def relock(host: DeviceHost) -> tuple[list[str], list[str]]:
@@ -53,19 +54,31 @@ def relock(host: DeviceHost) -> tuple[list[str], list[str]]:
     return sorted(restored), stale
 
 
+def locked(store: Operations, domid: DomId) -> list[int]:
+    """The numbers of a domain's interfaces that are on record as locked."""
+    top = f"{libxl_path(domid)}/device/vif"
+    (names,) = store.directories([top])
+    devids = [name for name in names or () if name.isascii() and name.isdigit()]
+    locks = store.read_many([f"{top}/{devid}/lock" for devid in devids])
+    return sorted(int(devid) for devid, lock in zip(devids, locks, strict=True) if lock is not None)
+
+
 def locked_names(host: DeviceHost, domid: DomId, devid: int | None = None) -> list[str]:
     """What the locked interfaces of a domain are called (or the one of that number), while they are there.
 
     For toolstacks that take interfaces away and know of no locks; `unlock` is for afterwards.
     """
+    if not locked(host.store, domid):
+        return []
+    from xentool.devices.record import recorded  # which a domain without locks need not load
+    from xentool.devices.vif.hotplug import own_name
+
     names: list[str] = []
     for device in recorded(host.store, domid, "vif"):
         address = device.address
         ours = address is not None and address.backend == DOMAIN0 and "lock" in device.nodes
         if address is None or not ours or devid not in (None, address.devid):
             continue
-        from xentool.devices.vif.hotplug import own_name  # which a domain without locks need not load
-
         own = own_name(address)
         names += dict.fromkeys((device.nodes.get("vifname", own), own))
     return names
@@ -79,6 +92,8 @@ def unlock(host: DeviceHost, names: Sequence[str]) -> None:
 
 def _locked(host: DeviceHost) -> Iterator[tuple[Address, Mapping[str, str]]]:
     """The locked vifs of all domains, and their nodes."""
+    from xentool.devices.record import recorded
+
     try:
         domids = host.store.directory("/libxl")
     except StoreError:

@@ -12,6 +12,7 @@ needed at all: configs are read by our own parser.
     operations  its long operations, which ^C ends
     failures    what its error codes (`codes`) and words (`words`) mean, in ours
 
-On top of these, by subject: domains, their resources, creating, saving (and the `savefile`), devices
-(their `kinds`, and `plugging` in xl's words), configs, hostinfo. `toolstack` is what commands see of it all.
+On top of these, by subject: domains, their resources, creating, saving and restoring (and the `savefile`),
+devices (their `kinds`, and `plugging` in xl's words), configs, hostinfo. `toolstack` is what commands see of
+it all.
 """

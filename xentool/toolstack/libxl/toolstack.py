@@ -186,7 +186,7 @@ class LibxlToolstack(NativeToolstack):
         paused: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> DomId:
-        from xentool.toolstack.libxl.saving import restore
+        from xentool.toolstack.libxl.restoring import restore
 
         return restore(self._host, lambda: self.context, path, config, paused=paused, progress=progress)
 
