@@ -123,7 +123,13 @@ class Dom0:
                 if text in content:
                     return content
             time.sleep(0.1)
-        raise AssertionError(f"no {text!r} on the console of {name}:\n{content[-3000:]}")
+        raise AssertionError(f"no {text!r} on the console of {name}:\n{telling(content)}")
+
+
+def telling(said: str) -> str:
+    """Why a guest says no more: its kernel's first complaint and what follows, or its last words."""
+    complaint = re.search(r"BUG:|Oops:|general protection fault|WARNING:|Kernel panic|Call Trace:", said)
+    return said[-3000:] if complaint is None else said[max(0, complaint.start() - 500) :][:8000]
 
 
 TOPS = ("/vm", "/libxl")

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.nested.dom0 import MARKER, RAMDISK, Dom0
+from tests.nested.dom0 import MARKER, RAMDISK, Dom0, telling
 
 HERE: Final = Path(__file__).parent
 TOOL: Final = os.environ.get("XENTOOL_TEST_TOOL", "xentool")
@@ -193,7 +193,7 @@ class Guest:
         end = time.monotonic() + seconds
         while text not in self.said:
             left = end - time.monotonic()
-            assert left > 0, f"{self.name}: no {text!r} within {seconds} s, but:\n{self.said[-3000:]}"
+            assert left > 0, f"{self.name}: no {text!r} within {seconds} s, but:\n{telling(self.said)}"
             if select.select([self._console], [], [], left)[0]:
                 self.said += os.read(self._console, 1 << 16).decode(errors="replace")
         before, _, self.said = self.said.partition(text)
