@@ -34,7 +34,6 @@ for tool in qemu-img ovs-vsctl ovs-vswitchd ovsdb-server /usr/libexec/xen-qemu-s
 done
 test -e /dev/stdin && ping -c 1 127.0.0.1 >/dev/null && echo ping
 stat -c '%u %g' / /usr/bin/xl /etc/passwd /var/log/xen/console | sort -u
-grep -c -w 'smap\\|rdtscp\\|xsave\\|cx16' /proc/cpuinfo || true
 python3 -v -c 'import xentool.cli.main, click' 2>&1 | grep -c 'could not\\|wrote /' || true
 """
 
@@ -73,7 +72,6 @@ def test_a_lab_from_boot_to_end(xen: str, tmp_path: Path) -> None:
             "xen-qemu-system-i386",
             "ping",
             "0 0",
-            "0",  # CPUs with what QEMU gets wrong
             "0",
         ]
         assert (result.xen.startswith(xen), result.kernel != "") == (True, True)

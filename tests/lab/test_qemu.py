@@ -39,7 +39,7 @@ def test_dom0_is_told_which_store_daemon_to_start() -> None:
 
 def test_the_cpu_has_no_feature_that_breaks_xen_under_tcg() -> None:
     (cpu,) = options(line(), "-cpu")
-    assert set(cpu.split(",")) >= {"max", "-smap", "-rdtscp", "-xsave", "-cx16"}
+    assert set(cpu.split(",")) >= {"max", "-smap", "-rdtscp", "-xsave"}
 
 
 def test_no_time_goes_into_guards_but_where_speed_is_measured() -> None:

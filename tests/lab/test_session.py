@@ -66,17 +66,18 @@ def test_qemu_is_gone_after_the_lab(fake_lab: Cache) -> None:
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_qemu_is_mended_before_any_guest_runs_or_it_is_said_that_it_is_not(
+def test_qemu_is_mended_as_soon_as_it_speaks_or_it_is_said_that_it_is_not(
     fake_lab: Cache, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     mended: list[int] = []
     said: list[str] = []
 
-    def mend(pid: int) -> bool:
+    def mend(pid: int) -> int:
+        assert lab.facts == {}, "dom0 has not booted yet"
         mended.append(pid)
         if refused:
             raise PermissionError(errno.EPERM, "Operation not permitted")
-        return True
+        return 3
 
     monkeypatch.setattr(session, "mend", mend)
     with Lab("4.17", cache=fake_lab, progress=said.append) as lab:

@@ -23,12 +23,9 @@ QEMU: Final = "qemu-system-x86_64"
 # Without SMAP, because dom0 crashes in Xen's create_bounce_frame with it under TCG; without RDTSCP, because
 # TCG's SVM cannot emulate it for PVH and HVM guests. Without XSAVE (and so without AVX), because with it the
 # vector registers of dom0's processes change now and then once a guest has run beside them (QEMU 7.2).
-# Without CX16, because TCG's CMPXCHG16B computes the flags by a CC_OP that is out of date (QEMU 7.2): where
-# an interrupt comes next, an operand becomes RFLAGS, with NT, by which the next iretq in a PV kernel is
-# refused, or with DF, by which copies run backwards. Linux takes other instructions then.
 # Without ERMS and FSRM, because who sees them copies and clears memory by an instruction that TCG carries out
 # byte by byte.
-_CPU: Final = "max,-smap,-rdtscp,-xsave,-cx16,-erms,-fsrm"
+_CPU: Final = "max,-smap,-rdtscp,-xsave,-erms,-fsrm"
 
 # Besides the console: a crash ends the machine, and what dom0 would do at boot for its own security or for
 # clocks that it does not use is left out, because it is a fifth of the boot under TCG.

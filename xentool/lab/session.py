@@ -15,7 +15,7 @@ from xentool.errors import LabError, TimedOutError
 from xentool.lab.build import build
 from xentool.lab.cache import Cache
 from xentool.lab.console import ConsoleLog
-from xentool.lab.erratum import mend
+from xentool.lab.errata import mend
 from xentool.lab.frames import ERRORS, EXIT, INPUT, OUTPUT, READY, REQUEST, SIZE, FrameReader, encode
 from xentool.lab.layer import CHECKOUT, make_layer, own_checkout
 from xentool.lab.qemu import DEFAULT_MACHINE, Machine, Qemu, Share, share_tag
@@ -116,20 +116,24 @@ class Lab:
         started = time.monotonic()
         self._qemu = self._stack.enter_context(Qemu(image, self._machine, self._shares, layer))
         deadline = started + timeout_seconds
+        mended = False
         while not self.facts:
-            for kind, payload in self._step(deadline, "boot Xen in the lab", timeout_seconds)[0]:
+            frames, _ = self._step(deadline, "boot Xen in the lab", timeout_seconds)
+            if not mended:
+                # What speaks is QEMU itself and no longer what started it, and Xen has just begun.
+                self._mend_qemu()
+                mended = True
+            for kind, payload in frames:
                 if kind == READY:
                     self.facts = json.loads(payload)
         self.boot_seconds = time.monotonic() - started
         self._progress(f"dom0 is ready after {self.boot_seconds:.1f} s")
-        self._mend_qemu()
 
     def _mend_qemu(self) -> None:
-        # Now that QEMU is certainly itself and no longer what started it, and no guest has run yet.
         try:
             mend(self._qemu.pid)
         except OSError as exc:
-            self._progress(f"QEMU could not be mended, HVM and PVH guests may crash: {exc.strerror or exc}")
+            self._progress(f"QEMU could not be mended, guests and dom0 may crash: {exc.strerror or exc}")
 
     def _open_log(self) -> BinaryIO | None:
         if not self._log:
