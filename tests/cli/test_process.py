@@ -119,6 +119,7 @@ def test_what_saves_loads_nothing_of_what_creates_and_restores() -> None:
     imported = imported_by("xentool.toolstack.libxl.saving") | imported_by("xentool.devices.vif.locks")
     libxl = {f"xentool.toolstack.libxl.{name}" for name in ("creating", "restoring", "plugging", "failures")}
     needless = libxl | {"xentool.toolstack.record", "xentool.domain.userdata", "xentool.devices.record"}
+    needless |= {"xentool.toolstack.devicelists", "xentool.toolstack.deviceviews"}
     assert not needless & imported
 
 

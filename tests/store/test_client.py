@@ -181,6 +181,12 @@ class TestGone:
             assert client.directory("/a") == ["a", "b", "c"]
         assert offsets == [b"0", b"4", b"0", b"4"]
 
+    def test_a_large_listing_that_goes_before_it_is_read_is_not_there(self, daemon: Daemon) -> None:
+        errors = iter([b"E2BIG\0", b"ENOENT\0"])
+        daemon.serve(lambda sock, message: reply(sock, (xs_wire.XS_ERROR, *message[1:]), next(errors)))
+        with StoreClient(daemon.path) as client:
+            assert client.directories(["/a"]) == [None]
+
     def test_after_close_nothing_is_asked(self, daemon: Daemon) -> None:
         daemon.serve(reply)
         client = StoreClient(daemon.path)

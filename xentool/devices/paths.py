@@ -22,6 +22,11 @@ def backend_path(backend: DomId, kind: str, domid: DomId, devid: int) -> str:
     return f"{domain_path(backend)}/backend/{kind}/{domid}/{devid}"
 
 
+def is_number(text: str) -> bool:
+    """Whether it is a domid or device number as XenStore has them: decimal, canonical, not absurd."""
+    return text.isascii() and text.isdigit() and len(text) <= 10 and (text == "0" or text[0] != "0")
+
+
 SCRIPTS = "/etc/xen/scripts"
 
 

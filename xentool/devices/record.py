@@ -9,7 +9,7 @@ that device has to be.
 from __future__ import annotations
 
 from xentool.devices.device import Address
-from xentool.devices.paths import libxl_path
+from xentool.devices.paths import is_number, libxl_path
 from xentool.errors import StoreError
 from xentool.units import DOMAIN0, DomId
 
@@ -90,11 +90,6 @@ def children(store: Operations, path: str) -> list[str]:
         if exc.errno_name == "ENOENT":
             return []
         raise
-
-
-def is_number(text: str) -> bool:
-    """Whether it is a domid or device number as XenStore has them: decimal, canonical, not absurd."""
-    return text.isascii() and text.isdigit() and len(text) <= 10 and (text == "0" or text[0] != "0")
 
 
 def prune(transaction: Transaction, path: str) -> None:

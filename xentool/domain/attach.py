@@ -8,8 +8,8 @@ a killed process leaves half-plugged, the next command takes away (see `journal`
 from __future__ import annotations
 
 from xentool.devices import plug
-from xentool.devices.paths import libxl_path
-from xentool.devices.record import children, is_number
+from xentool.devices.paths import is_number, libxl_path
+from xentool.devices.record import children
 from xentool.domain import userdata
 from xentool.domain.config.amend import add_device, remove_devices
 from xentool.domain.journal import Journal

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 
-from xentool.devices.record import is_number
+from xentool.devices.paths import is_number
 from xentool.devices.xenbus import CLOSED, CLOSING, INITIALISING, UNKNOWN
 from xentool.errors import StoreError
 

@@ -231,12 +231,21 @@ class Operations:
             if reply[0] == xs_wire.XS_DIRECTORY:
                 listings.append(_names(reply[3]))
             elif reply[3] == b"E2BIG\0":
-                listings.append(self.directory(path))
+                listings.append(self._large_listing(path))
             elif reply[3] == b"ENOENT\0":
                 listings.append(None)
             else:
                 raise failure(*request, reply[3])
         return listings
+
+    def _large_listing(self, path: str) -> list[str] | None:
+        """The children of a node that had too many for one answer; None if it has gone since."""
+        try:
+            return self.directory(path)
+        except StoreError as exc:
+            if exc.errno_name == "ENOENT":
+                return None
+            raise
 
 
 class Administration(Operations):

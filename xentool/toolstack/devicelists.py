@@ -9,8 +9,8 @@ of xl's lists are.
 
 from __future__ import annotations
 
-from xentool.devices.paths import domain_path, libxl_path
-from xentool.devices.record import backend_address, is_number
+from xentool.devices.paths import domain_path, is_number, libxl_path
+from xentool.devices.record import backend_address
 from xentool.domain.names import resolve_introduced
 from xentool.toolstack.deviceviews import ChannelView, DeviceView, DiskView, VifView
 

@@ -6,7 +6,8 @@ own code is imported by its functions.
 
 from __future__ import annotations
 
-from xentool.devices.record import is_number, read_records
+from xentool.devices.paths import is_number
+from xentool.devices.record import read_records
 from xentool.domain.attach import attach_device, detach_device, taken_devids
 from xentool.domain.names import find_introduced, uuid_of
 from xentool.domain.reach import refuse_hvm

@@ -158,6 +158,11 @@ class NativeToolstack:
 
         return current_config(self._host, domid)
 
+    def locked_vifs(self, domid: DomId) -> Sequence[int]:
+        from xentool.devices.vif.locks import locked_devids
+
+        return locked_devids(self._host.store, domid)
+
     def vifs(self, domains: Sequence[str]) -> Sequence[VifView]:
         from xentool.toolstack.devicelists import vif_views
 
@@ -172,11 +177,6 @@ class NativeToolstack:
         from xentool.toolstack.devicelists import channel_views
 
         return channel_views(self._host, domains)
-
-    def locked_vifs(self, domid: DomId) -> Sequence[int]:
-        from xentool.devices.vif.locks import locked
-
-        return locked(self._host.store, domid)
 
     def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
         from xentool.toolstack.devices import plan_vif

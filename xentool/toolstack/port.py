@@ -38,9 +38,6 @@ class Devices(Protocol):
 
     def channels(self, domains: Sequence[str]) -> Sequence[ChannelView]: ...
 
-    def locked_vifs(self, domid: DomId) -> Sequence[int]:
-        """The numbers of the domain's network devices that are held to their addresses, in their order."""
-
     def plan_vif(self, domain: str, words: Sequence[str]) -> DevicePlan:
         """What `attach_vif` would do; changes nothing, and asks no bridge, script or driver."""
 
@@ -192,6 +189,12 @@ class Toolstack(Devices, Protocol):
 
     def config_of(self, domid: DomId) -> dict[str, object]:
         """The domain's config as libxl's JSON has it (``list -l``)."""
+
+    def locked_vifs(self, domid: DomId) -> Sequence[int]:
+        """The numbers of the domain's network devices that are held to their addresses, in their order.
+
+        None where there is no such domain.
+        """
 
     def cpupool_names(self) -> dict[int, str]:
         """The names of the cpupools that have one, by the pool's number."""

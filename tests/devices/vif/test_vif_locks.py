@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.devices.vif.fakedom0 import GUEST, OTHER, FakeHost
-from xentool.devices.vif.locks import locked, locked_names, relock, unlock
+from xentool.devices.vif.locks import locked_devids, locked_names, relock, unlock
 from xentool.errors import HostError
 from xentool.units import DomId
 
@@ -29,13 +29,14 @@ def record(host: FakeHost, devid: int, domid: int = GUEST, backend: int = 0, **n
 
 
 def test_which_are_locked_is_what_is_on_record(host: FakeHost) -> None:
-    assert locked(host.store, DomId(GUEST)) == []
+    assert locked_devids(host.store, DomId(GUEST)) == []
     record(host, 10, lock="10.0.0.5")
     record(host, 9)
     record(host, 2, lock="", backend=3)
     record(host, 1, domid=OTHER, lock="")
-    host.store.write(f"/libxl/{GUEST}/device/vif/x/lock", "")
-    assert locked(host.store, DomId(GUEST)) == [2, 10]
+    for none in ("x", "007", "12345678901"):
+        host.store.write(f"/libxl/{GUEST}/device/vif/{none}/lock", "")
+    assert locked_devids(host.store, DomId(GUEST)) == [2, 10]
 
 
 def test_what_is_on_record_is_guarded_again(host: FakeHost) -> None:

@@ -1,4 +1,5 @@
-"""A destroy through libxl that is stopped goes to its end first: half of a domain nobody would take away."""
+"""What goes with a domain that libxl takes away; and a destroy that is stopped goes to its end first, because
+half of a domain nobody would take away."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 from xentool.cli.stopping import Stopping
 from xentool.devices.vif import locks
 from xentool.errors import StoppedError
-from xentool.toolstack.libxl import domains
+from xentool.toolstack.libxl import domains, saving
 from xentool.toolstack.libxl.toolstack import LibxlToolstack
 from xentool.units import DomId
 
@@ -40,3 +41,17 @@ def test_a_stop_waits_until_the_domain_is_gone(
     with pytest.raises(StoppedError), Stopping():
         toolstack.destroy(DomId(3))
     assert did == ["begun 3", "ended", "unlocked ['vif3.0']"]
+
+
+@pytest.mark.parametrize(("after", "unlocked"), [("destroy", ["vif3.0"]), ("run", []), ("pause", [])])
+def test_the_locks_of_a_saved_domain_go_with_it(
+    library: Library, monkeypatch: pytest.MonkeyPatch, after: str, unlocked: list[str]
+) -> None:
+    did: list[str] = []
+    monkeypatch.setattr(saving, "save", lambda *_words, **_named: did.append("saved"))
+    monkeypatch.setattr(locks, "locked_names", lambda _host, _domid: ["vif3.0"])
+    monkeypatch.setattr(locks, "unlock", lambda _host, names: did.extend(names))
+    monkeypatch.setattr(LibxlToolstack, "context", None)
+    toolstack = LibxlToolstack(cast("Host", SimpleNamespace()), lambda _release: library)
+    toolstack.save(DomId(3), "/nowhere", after=after)
+    assert did == ["saved", *unlocked]

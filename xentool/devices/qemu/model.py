@@ -16,9 +16,9 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from xentool.devices.paths import domain_path, libxl_path
+from xentool.devices.paths import domain_path, is_number, libxl_path
 from xentool.devices.qemu import arguments as qemu
-from xentool.devices.record import children, is_number, prune, recorded, values
+from xentool.devices.record import children, prune, recorded, values
 from xentool.devices.xenbus import INITIALISING
 from xentool.errors import HostError, NotFoundError, TimedOutError, XentoolError
 from xentool.store.nodes import Node, commit_nodes

@@ -6,7 +6,7 @@ with them; a domain that another toolstack has ended leaves its own behind, and 
 
 from __future__ import annotations
 
-from xentool.devices.paths import libxl_path
+from xentool.devices.paths import is_number, libxl_path
 from xentool.errors import HostError, StoreError
 from xentool.units import DOMAIN0, DomId
 
@@ -54,11 +54,11 @@ def relock(host: DeviceHost) -> tuple[list[str], list[str]]:
     return sorted(restored), stale
 
 
-def locked(store: Operations, domid: DomId) -> list[int]:
-    """The numbers of a domain's interfaces that are on record as locked."""
+def locked_devids(store: Operations, domid: DomId) -> list[int]:
+    """The numbers of a domain's interfaces that are on record as locked, in their order."""
     top = f"{libxl_path(domid)}/device/vif"
     (names,) = store.directories([top])
-    devids = [name for name in names or () if name.isascii() and name.isdigit()]
+    devids = [name for name in names or () if is_number(name)]
     locks = store.read_many([f"{top}/{devid}/lock" for devid in devids])
     return sorted(int(devid) for devid, lock in zip(devids, locks, strict=True) if lock is not None)
 
@@ -68,7 +68,7 @@ def locked_names(host: DeviceHost, domid: DomId, devid: int | None = None) -> li
 
     For toolstacks that take interfaces away and know of no locks; `unlock` is for afterwards.
     """
-    if not locked(host.store, domid):
+    if not locked_devids(host.store, domid):  # on its record, where alone xentool writes of it
         return []
     from xentool.devices.record import recorded  # which a domain without locks need not load
     from xentool.devices.vif.hotplug import own_name

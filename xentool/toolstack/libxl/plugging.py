@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from xentool.devices.record import is_number
+from xentool.devices.paths import is_number
 from xentool.devices.vif.locks import locked_names, unlock
 from xentool.domain.attach import taken_devids, undo_attach
 from xentool.domain.journal import Journal
