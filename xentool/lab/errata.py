@@ -83,7 +83,7 @@ def calls_for_flags(code: bytes) -> list[range]:
 
 
 _MENDS: Final = ((stores_of_vector, b""), (calls_for_flags, _ANSWER_0))
-"""What is found, and what it becomes; the rest of it does nothing."""
+"""How the instructions are found, and what they become: that, and then nothing up to their end."""
 
 
 def mend(pid: int) -> int:
@@ -99,8 +99,8 @@ def mend(pid: int) -> int:
     with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
         for start, end in _code(pid):
             code = _read(memory, start, end)
-            for places, instruction in ((find(code), instruction) for find, instruction in _MENDS):
-                for place in places:
+            for find, instruction in _MENDS:
+                for place in find(code):
                     memory.seek(start + place.start)
                     memory.write(instruction.ljust(len(place), _NOP))
                     replaced += 1
