@@ -185,7 +185,7 @@ def measured(section: str, options: argparse.Namespace) -> Rows:
         result = run(
             command,
             xen=options.xen,
-            machine=DEFAULT_MACHINE._replace(guarded=True),
+            machine=DEFAULT_MACHINE._replace(random_addresses=True),
             checkout=CHECKOUT,
             out=out,
             timeout_seconds=3000,
