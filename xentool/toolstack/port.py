@@ -193,7 +193,7 @@ class Toolstack(Devices, Protocol):
     def locked_vifs(self, domid: DomId) -> Sequence[int]:
         """The numbers of the domain's network devices that are held to their addresses, in their order.
 
-        None where there is no such domain.
+        Empty where there is no such domain.
         """
 
     def cpupool_names(self) -> dict[int, str]:
